@@ -16,38 +16,30 @@ from service.batches import routes as batch_routes
 from service.config import Settings
 from service.console import routes as console_routes
 from service.diagnostics import routes as diagnostics_routes
-from service.erasure import deprecated as old_erasure_routes
 from service.erasure import routes as erasure_routes
 from service.evals import graders_routes
 from service.evals import routes as eval_routes
 from service.evals.alias_checks import routes as alias_check_routes
 from service.evals.comparison import routes as comparison_routes
 from service.evidence import routes as evidence_routes
-from service.exports import deprecated as old_export_routes
 from service.exports import routes as export_routes
 from service.files import routes as file_routes
-from service.files.curation import deprecated as old_curation_routes
 from service.files.curation import routes as curation_routes
 from service.files.curation.recognizers import routes as recognizer_routes
 from service.files.curation.reviews import routes as review_routes
 from service.files.curation.schemas import task_schemas
-from service.files.curation.versions import deprecated as old_version_routes
 from service.files.curation.versions import routes as version_routes
 from service.files.stored_chats import routes as capture_routes
 from service.files.uploads import routes as upload_routes
-from service.generation import deprecated as old_generation_routes
 from service.generation import routes as generation_routes
-from service.imports import deprecated as old_import_routes
 from service.imports import routes as import_routes
 from service.inference.gateway import PATHS, Gateway
 from service.inference.gateway.schemas import EVENTS
 from service.inference.gateway.schemas import router as inference_routes
 from service.jobs import routes as job_routes
-from service.jobs.advice import deprecated as old_advice_routes
 from service.jobs.advice import routes as advice_routes
 from service.jobs.evaluation import routes as evaluation_routes
 from service.jobs.evaluation.labels import routes as label_routes
-from service.jobs.sweeps import deprecated as old_sweep_routes
 from service.jobs.sweeps import routes as sweep_routes
 from service.lifespan import open_resources
 from service.models import approval_routes, sharing_routes
@@ -58,7 +50,7 @@ from service.projects import routes as project_routes
 from service.projects import whoami as whoami_routes
 from service.usage import routes as usage_routes
 from service.web import health, reference_pages
-from service.web.error_handlers import install_error_handlers, method_refusals
+from service.web.error_handlers import install_error_handlers
 from service.web.middleware import BodyLimit, RequestContext, allow_origins
 from service.web.openapi.document import describe
 from service.web.request_audit import AuditTrail
@@ -161,29 +153,22 @@ def _routes() -> list[BaseRoute]:
         file_routes,
         upload_routes,
         curation_routes,
-        old_curation_routes,
         version_routes,
-        old_version_routes,
         recognizer_routes,
         review_routes,
         import_routes,
-        old_import_routes,
         job_routes,
         graders_routes,
         evaluation_routes,
         label_routes,
         advice_routes,
-        old_advice_routes,
         sweep_routes,
-        old_sweep_routes,
         sharing_routes,
         evidence_routes,
         approval_routes,
         model_routes,
         export_routes,
-        old_export_routes,
         erasure_routes,
-        old_erasure_routes,
         alias_routes,
         project_routes,
         account_routes,
@@ -196,7 +181,6 @@ def _routes() -> list[BaseRoute]:
         alias_check_routes,
         batch_routes,
         generation_routes,
-        old_generation_routes,
         usage_routes,
         audit_routes,
         diagnostics_routes,
@@ -209,4 +193,4 @@ def _routes() -> list[BaseRoute]:
         every.include_router(module.router)
     every.include_router(job_routes.estimates)
     every.include_router(erasure_routes.erasures)
-    return [*method_refusals(every.routes), *every.routes]
+    return every.routes

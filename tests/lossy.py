@@ -8,9 +8,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-# Commands of new connections, health checks and background tasks.
-_OF_SERVICES = (b"CLIENT", b"HELLO", b"PING", b"SUBSCRIBE", b"usage")
-
 
 @dataclass
 class Road:
@@ -23,7 +20,6 @@ class Road:
     is_cut: bool = False
     cuts: bool = False
     _wanted: list[tuple[bytes, ...]] = field(default_factory=list)
-    _until_loss: int | None = None
 
     def lose(self, *words: bytes, cut: bool = False) -> None:
         """Drop the next response to commands, sent at once, that contain all these words.
@@ -33,29 +29,12 @@ class Road:
         self._wanted.append(words)
         self.cuts = cut
 
-    def lose_nth(self, number: int, *, cut: bool = False) -> None:
-        """Drop the response to the operation with this number, counted from 1, as `lose` does.
-
-        Operations are commands sent at once, without those that services send on their own.
-        """
-        self._until_loss = number
-        self.cuts = cut
-
-    def mend(self) -> bool:
-        """Lose nothing more, and open the proxy. Returns whether a response was lost."""
-        was_lost, self.lost = self.lost > 0, 0
-        self._wanted, self._until_loss, self.is_cut = [], None, False
-        return was_lost
-
     def _is_lost(self, chunk: bytes) -> bool:
         for words in self._wanted:
             if all(word in chunk for word in words):
                 self._wanted.remove(words)
                 return True
-        if self._until_loss is None or any(word in chunk for word in _OF_SERVICES):
-            return False
-        self._until_loss -= 1
-        return self._until_loss == 0
+        return False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until either side or the proxy ends it."""

@@ -9,7 +9,6 @@ xdist's own `loadgroup` finds no groups under pytest 9.2, which keeps a test's i
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -79,8 +78,8 @@ _LONG_FILES: Final = (
     "tests/clients/test_typescript.py",
 )
 _FIRST: Final = (*GROUPS, *_LONG_FILES)
-# Each test of the proof `faults` takes up to half an hour, and none shares a fixture of its file.
-_ALONE: Final = ("tests/faults/",) if os.environ.get("FINETUNED_FAULTS") == "all" else ()
+# In the proof `faults`, each takes up to half an hour. None shares a fixture of its file.
+_ALONE: Final = "tests/faults/"
 
 
 def _fixture_of(group: str) -> str:

@@ -207,7 +207,7 @@ async def ended(site: Site, fill: Fill, count: int, models: int) -> None:
         ("evals", f"/v1/evals?limit={LIMIT}"),
         ("runs of an eval", f"/v1/evals/{last_eval.id}/runs?limit={LIMIT}"),
         ("failed runs", f"/v1/evals/{last_eval.id}/runs?limit={LIMIT}&status=failed"),
-        ("exports", f"/v1/exports?limit={LIMIT}"),
+        ("exports", f"/v1/model_exports?limit={LIMIT}"),
         ("cleanings of a file", f"/v1/dataset_cleanings?file_id={files[0].id}&limit={LIMIT}"),
     ):
         await show(site, name, path)

@@ -39,38 +39,8 @@ class GatewaySettings(BaseModel):
         "added and removed without a restart.",
     )
     upstream_api_key: SecretStr | None = None
-    upstream_connect_timeout_s: float = Field(default=5.0, gt=0)
     upstream_first_byte_timeout_s: float = Field(default=600.0, gt=0)
-    upstream_between_chunks_timeout_s: float = Field(default=120.0, gt=0)
-    upstream_dns_every_s: float = Field(default=5.0, gt=0)
     upstream_probe_every_s: float = Field(default=2.0, gt=0)
-    upstream_probe_timeout_s: float = Field(default=5.0, gt=0)
-    upstream_max_failures: int = Field(
-        default=3,
-        ge=1,
-        description="Number of consecutive requests without a complete answer after which an "
-        "engine is ejected.",
-    )
-    upstream_max_backoff_s: float = Field(
-        default=30.0, ge=1, description="Maximum time that a healthy engine stays ejected."
-    )
-    upstream_warmup_s: float = Field(
-        default=10.0,
-        ge=0,
-        description="Time until a recovered engine receives its full share of the load.",
-    )
-    upstream_load_factor: float = Field(
-        default=1.25,
-        gt=1,
-        le=100,
-        description="Maximum load of one engine, as a multiple of its share of the load.",
-    )
-    upstream_spill_above: int = Field(
-        default=8,
-        ge=1,
-        description="Number of requests in flight at which an adapter's requests spill over to "
-        "another engine.",
-    )
     engine_requests_at_once: int = Field(
         default=256,
         ge=1,

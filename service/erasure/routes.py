@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query
-from pydantic import BaseModel
 
 from service.core.claims import Claim
 from service.core.redis.rewriting import Rewrite
@@ -15,9 +14,8 @@ from service.erasure.records import Erasures
 from service.erasure.schemas import CreateErasure, Erasure, ErasureReceiptObject
 from service.erasure.search.records import MAX_UNFINISHED, Searches, SearchRecord
 from service.web.audit_events import AuditEvent
-from service.web.auth import Principal
 from service.web.deps import Caller, resource
-from service.web.idempotency import ApiObject, create_once
+from service.web.idempotency import create_once
 from service.web.operations import Operations, add_routes
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, NewestFirst, Resource
@@ -28,8 +26,6 @@ erasures = APIRouter(prefix="/v1/organization/erasures", tags=["Erasure"])
 
 ErasureStore = Annotated[Erasures, Depends(resource("erasures"))]
 SearchStore = Annotated[Searches, Depends(resource("erasure_searches"))]
-
-Shown = TypeVar("Shown", bound=BaseModel)
 
 RECEIPT = Resource("erasure receipt", "receipt_id")
 
@@ -96,9 +92,9 @@ class ErasureOperations(Operations[SearchRecord]):
 
     async def show(self, record: SearchRecord) -> Erasure:
         """Return the API object of an erasure."""
-        return Erasure.from_record(record, await self.rewrite(record))
+        return Erasure.from_record(record, await self._rewrite(record))
 
-    async def rewrite(self, record: SearchRecord) -> Rewrite | None:
+    async def _rewrite(self, record: SearchRecord) -> Rewrite | None:
         """Return the rewrite of the files of Redis after the end of an erasure, or None."""
         eraser: Eraser = self.request.app.state.eraser
         if record.finished_at is None:
@@ -132,27 +128,6 @@ async def create_erasure(
     What to find is stored in Redis only until the erasure has ended, and never logged. Then Redis'
     files are rewritten, and `rewrite` says how.
     """
-    return await start_erasure(Erasure, body, caller, store, idempotency_key)
-
-
-add_routes(
-    erasures,
-    ErasureOperations,
-    read=Permission.DATA_ERASE,
-    write=Permission.DATA_ERASE,
-    cancelled=AuditEvent.ERASURE_CANCELLED,
-    deleted=AuditEvent.ERASURE_DELETED,
-)
-
-
-async def start_erasure(
-    kind: ApiObject[SearchRecord, Shown],
-    body: CreateErasure,
-    caller: Principal,
-    store: Searches,
-    idempotency_key: str | None,
-) -> Shown:
-    """Store a new erasure and enqueue it, once for each key. Raises Forbidden and RateLimited."""
     if body.apply:
         caller.require(Permission.FILES_WRITE)
     if body.cascade:
@@ -175,4 +150,14 @@ async def start_erasure(
     # The text is personal data, which a digest without a key would let others guess.
     digest = await store.digest(caller.project_id, match)
     raw = f"{digest} {body.model_dump_json(exclude={'match'})}".encode()
-    return await create_once(kind, store.redis, caller.project_id, idempotency_key, raw, make)
+    return await create_once(Erasure, store.redis, caller.project_id, idempotency_key, raw, make)
+
+
+add_routes(
+    erasures,
+    ErasureOperations,
+    read=Permission.DATA_ERASE,
+    write=Permission.DATA_ERASE,
+    cancelled=AuditEvent.ERASURE_CANCELLED,
+    deleted=AuditEvent.ERASURE_DELETED,
+)

@@ -275,22 +275,17 @@ class Erasure(Operation):
             {
                 **shared,
                 **record.model_dump(include={"project_id", "apply", "cascade"}),
-                "match": match_of(record),
+                "match": {"type": record.match_kind, "hmac_sha256": record.match_digest},
                 "progress": {"completed": record.files_done, "total": record.files_total},
                 "result": None
                 if shared["status"] is OperationStatus.QUEUED
-                else result_of(record, rewrite),
+                else _result(record, rewrite),
             },
             strict=False,
         )
 
 
-def match_of(record: SearchRecord) -> dict[str, Any]:
-    """Return the fields of `ErasureMatch`."""
-    return {"type": record.match_kind, "hmac_sha256": record.match_digest}
-
-
-def result_of(record: SearchRecord, rewrite: Rewrite | None) -> dict[str, Any]:
+def _result(record: SearchRecord, rewrite: Rewrite | None) -> dict[str, Any]:
     """Return the fields of `ErasureResult`."""
     names = (name for file in record.found for name in (*file.models, *file.deleted_models))
     return {

@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
-from functools import partial
 from typing import Annotated, Any, ClassVar, Final, NamedTuple
 
 from fastapi import APIRouter, Depends, Header, Path
 from fastapi.responses import StreamingResponse
 
-from service.config import Settings
 from service.core import clock, ids
 from service.core.claims import Claim
 from service.core.errors import BadRequest, Conflict, LimitReached, NotFound, RangeNotSatisfiable
@@ -39,7 +37,7 @@ _DEFAULT_QUANTIZATION = "q8_0"
 _RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,19})-(?P<last>[0-9]{0,19})", re.IGNORECASE)
 _CONTENT_HEADERS = headers("accept-ranges", "content-disposition", "etag", "repr-digest")
 _CONTENT = {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}
-CONTENT_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+_CONTENT_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The whole archive.", "headers": _CONTENT_HEADERS, "content": _CONTENT},
     206: {
         "description": "The requested range of the archive.",
@@ -50,15 +48,6 @@ CONTENT_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 
 Store = Annotated[Exports, Depends(resource("exports"))]
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
-Artifacts = Annotated[Storage, Depends(resource("storage"))]
-RangeHeader = Annotated[
-    str | None,
-    Header(alias="range", description="Range of bytes to send, to resume a download."),
-]
-IfRange = Annotated[
-    str | None,
-    Header(description="`etag` of the earlier response. If it differs, all bytes are sent."),
-]
 
 
 class ModelExports(Operations[ExportRecord]):
@@ -107,7 +96,14 @@ async def create_export(
     An artifact that renders prompts differently, or whose answers differ too much, fails. Exports
     are deleted 7 days after they were created.
     """
-    make = partial(start_export, body, caller, store, registry, settings)
+
+    async def make(claim: Claim[ExportRecord]) -> ExportRecord:
+        record = await _new_record(body, caller, registry)
+        await require_approval(registry, caller.project_id, record.model)
+        await _check_workers(body, store)
+        await _check_room(caller, store, settings.max_exports_per_project)
+        return await store.create(record, claim)
+
     return await create_once(
         ModelExport, store.redis, caller.project_id, idempotency_key, comparable(body), make
     )
@@ -128,55 +124,29 @@ add_routes(
     operation_id="getModelExportContent",
     summary="Download an export",
     response_class=StreamingResponse,
-    responses=CONTENT_RESPONSES,
+    responses=_CONTENT_RESPONSES,
     openapi_extra=needs(Permission.DATA_READ, AuditEvent.EXPORT_CONTENT_READ),
 )
 async def download_export(
     id_: Annotated[str, Path(alias="id", max_length=128, description="ID of the export.")],
     caller: Caller,
     exports: Annotated[ModelExports, Depends()],
-    storage: Artifacts,
+    storage: Annotated[Storage, Depends(resource("storage"))],
     registry: Registry,
-    range_: RangeHeader = None,
-    if_range: IfRange = None,
+    range_: Annotated[
+        str | None,
+        Header(alias="range", description="Range of bytes to send, to resume a download."),
+    ] = None,
+    if_range: Annotated[
+        str | None,
+        Header(description="`etag` of the earlier response. If it differs, all bytes are sent."),
+    ] = None,
 ) -> StreamingResponse:
     """Download an export as one uncompressed tar archive. The `etag` is its SHA-256 in hexadecimal
     digits, and `repr-digest` the same in base64. Returns 409 if the export is not completed, or if
     the project requires an approval that the model does not have.
     """
     export = await exports.require(caller.project_id, id_)
-    return await send_content(export, storage, registry, range_, if_range)
-
-
-async def start_export(
-    body: CreateModelExport,
-    caller: Principal,
-    store: Exports,
-    registry: ModelRegistry,
-    settings: Settings,
-    claim: Claim[ExportRecord],
-) -> ExportRecord:
-    """Store a new export and enqueue it. Raises NotFound, BadRequest, Conflict and RateLimited."""
-    record = await _new_record(body, caller, registry)
-    await require_approval(registry, caller.project_id, record.model)
-    await _check_workers(body, store)
-    await _check_room(caller, store, settings.max_exports_per_project)
-    return await store.create(record, claim)
-
-
-async def send_content(
-    export: ExportRecord,
-    storage: Storage,
-    registry: ModelRegistry,
-    range_: str | None,
-    if_range: str | None,
-    *,
-    param: str = "id",
-) -> StreamingResponse:
-    """Return the response with the archive, or a part of it. `param` has the ID of the export.
-
-    Raises Conflict and NotFound.
-    """
     if export.status is not ExportStatus.SUCCEEDED or export.key is None:
         raise Conflict(f"The export {export.id} is {export.status}, so it has no content.")
     await require_approval(registry, export.project_id, export.model)
@@ -186,7 +156,7 @@ async def send_content(
     try:
         chunks = await storage.stream(export.key, start, end)
     except StorageMissing as e:
-        raise NotFound("The archive is no longer in storage.", param=param) from e
+        raise NotFound("The archive is no longer in storage.", param="id") from e
     sent = {
         "content-length": str(end - start),
         "content-disposition": f'attachment; filename="{export.filename}"',

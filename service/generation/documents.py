@@ -19,7 +19,7 @@ from service.generation.records import GenerationFault, GenerationRecord
 
 MAX_DOCUMENTS: Final = 100
 MAX_BYTES: Final = 20 * 1024 * 1024  # of all documents together
-_PARAM: Final = "documents"
+_PARAM: Final = "document_ids"
 _FAULTS: Final = {
     "binary": f"is not text. Convert it first: {ACCEPTED} are accepted.",
     "damaged": "is damaged or needs a password. Save it again, or save its text as .txt or .md.",
@@ -34,23 +34,18 @@ class GenerationFailed(Exception):
 
     def __init__(self, code: str, message: str, param: str | None = None) -> None:
         super().__init__(message)
-        self.fault = GenerationFault(code=code, message=message, param=param)
+        self.fault = GenerationFault(code=code, message=message, param=_PARAM)
 
 
-async def check_documents(
-    files: Files, project_id: str, documents: Sequence[str], param: str
-) -> None:
-    """Check that the files exist and may be documents. `param` is the parameter that names them.
-
-    Raises NotFound and BadRequest.
-    """
-    found = [await _file(files, project_id, file_id, param) for file_id in documents]
+async def check_documents(files: Files, project_id: str, documents: Sequence[str]) -> None:
+    """Check that the files exist and may be documents. Raises NotFound and BadRequest."""
+    found = [await _file(files, project_id, file_id) for file_id in documents]
     total = sum(file.bytes for file in found)
     if total > MAX_BYTES:
         raise BadRequest(
             f"The documents have {total} bytes together, and at most {MAX_BYTES} are allowed. "
             "Use fewer documents at a time.",
-            param=param,
+            param=_PARAM,
             code="input_too_large",
         )
     for file in found:
@@ -60,22 +55,22 @@ async def check_documents(
             raise BadRequest(
                 f"The document {file.id} ('{file.filename}') is {kind}. Convert it first: "
                 f"{ACCEPTED} are accepted.",
-                param=param,
+                param=_PARAM,
                 code="unsupported_document",
             )
 
 
-async def _file(files: Files, project_id: str, file_id: str, param: str) -> FileRecord:
+async def _file(files: Files, project_id: str, file_id: str) -> FileRecord:
     file = None
     if ids.is_valid(file_id, ids.FILE):
         file = await files.get(project_id, file_id, clock.now_s())
     if file is None:
-        raise NotFound(f"No such File object: {file_id[:80]}", param=param, code="file_not_found")
+        raise NotFound(f"No such File object: {file_id[:80]}", param=_PARAM, code="file_not_found")
     if file.purpose is not Purpose.USER_DATA:
         raise BadRequest(
             f"The file {file.id} has the purpose '{file.purpose}'. Upload documents with the "
             "purpose 'user_data'.",
-            param=param,
+            param=_PARAM,
             code="invalid_file_purpose",
         )
     return file

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated, ClassVar
 
 from fastapi import APIRouter, Depends, Header
 
-from service.config import Settings
 from service.core import clock, ids, tracing
 from service.core.claims import Claim
 from service.core.errors import NotFound
@@ -66,7 +64,15 @@ async def create_generation(
     The file may have fewer rows than the target: `incomplete_details` and `counts` say why. A
     generation that becomes `failed` or `cancelled` keeps the rows so far.
     """
-    make = partial(start_generation, body, caller, store, registry, settings)
+
+    async def make(claim: Claim[GenerationRecord]) -> GenerationRecord:
+        await _check_model(body.model, caller, registry)
+        await check_documents(store.files, caller.project_id, body.document_ids)
+        waiting = await store.count_unfinished(caller.project_id)
+        most = settings.max_unfinished_generations_per_project
+        check_room(waiting, most, "generations")
+        return await store.create(_new(body, caller), claim)
+
     return await create_once(
         DatasetGeneration, store.redis, caller.project_id, idempotency_key, comparable(body), make
     )
@@ -80,28 +86,6 @@ add_routes(
     cancelled=AuditEvent.GENERATION_CANCELLED,
     deleted=AuditEvent.GENERATION_DELETED,
 )
-
-
-async def start_generation(
-    body: CreateDatasetGeneration,
-    caller: Principal,
-    store: Generations,
-    registry: ModelRegistry,
-    settings: Settings,
-    claim: Claim[GenerationRecord],
-    *,
-    param: str = "document_ids",
-) -> GenerationRecord:
-    """Store a new generation and enqueue it. `param` is the parameter with the documents.
-
-    Raises NotFound, BadRequest and RateLimited.
-    """
-    await _check_model(body.model, caller, registry)
-    await check_documents(store.files, caller.project_id, body.document_ids, param)
-    waiting = await store.count_unfinished(caller.project_id)
-    most = settings.max_unfinished_generations_per_project
-    check_room(waiting, most, "generations")
-    return await store.create(_new(body, caller), claim)
 
 
 async def _check_model(model: str, caller: Principal, registry: ModelRegistry) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from service.generation.documents import MAX_DOCUMENTS
 from service.generation.records import (
     GenerationRecord,
-    GenerationTally,
     IncompleteReason,
     RowKind,
 )
@@ -30,7 +29,6 @@ def _without_repetitions(values: list[str]) -> list[str]:
 
 
 DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-DocumentIds = Annotated[list[DocumentId], AfterValidator(_without_repetitions)]
 
 
 class CreateDatasetGeneration(BaseModel):
@@ -38,7 +36,7 @@ class CreateDatasetGeneration(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    document_ids: DocumentIds = Field(
+    document_ids: Annotated[list[DocumentId], AfterValidator(_without_repetitions)] = Field(
         min_length=1,
         max_length=MAX_DOCUMENTS,
         examples=[["file-abc123"]],
@@ -154,8 +152,6 @@ class DatasetGeneration(Operation):
     def from_record(cls, record: GenerationRecord) -> Self:
         """Build the API object of a record."""
         shared, tally = shared_fields(record), record.tally
-        if shared["error"] and shared["error"]["param"] == "documents":  # of 0.2
-            shared["error"]["param"] = "document_ids"
         inputs = {"model", "kinds", "language", "n", "max_tokens_total", "seed"}
         return cls.model_validate(
             {
@@ -163,8 +159,17 @@ class DatasetGeneration(Operation):
                 **record.model_dump(include=inputs),
                 "document_ids": record.documents,
                 "progress": {"completed": tally.kept, "total": record.n},
-                "counts": counts_of(record),
-                "usage": usage_of(tally),
+                "counts": {
+                    "passages": record.passages,
+                    "asked": tally.asked,
+                    "kept": tally.kept,
+                    "dropped": tally.dropped,
+                },
+                "usage": {
+                    "input_tokens": tally.input_tokens,
+                    "output_tokens": tally.output_tokens,
+                    "total_tokens": tally.tokens,
+                },
                 "result": {
                     "output_file_id": record.output_file_id,
                     "incomplete_details": record.incomplete and {"reason": record.incomplete},
@@ -173,22 +178,3 @@ class DatasetGeneration(Operation):
                 else None,
             }
         )
-
-
-def counts_of(record: GenerationRecord) -> dict[str, Any]:
-    """Return the fields of `GenerationCounts`."""
-    return {
-        "passages": record.passages,
-        "asked": record.tally.asked,
-        "kept": record.tally.kept,
-        "dropped": record.tally.dropped,
-    }
-
-
-def usage_of(tally: GenerationTally) -> dict[str, int]:
-    """Return the fields of `GenerationUsage`."""
-    return {
-        "input_tokens": tally.input_tokens,
-        "output_tokens": tally.output_tokens,
-        "total_tokens": tally.tokens,
-    }

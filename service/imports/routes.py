@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Protocol
+from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Depends
 
 from service.core import clock, ids
 from service.core.errors import BadRequest, NotFound
-from service.files.curation.file_tasks import require_named_file
-from service.files.curation.operations import IdempotencyKey, TaskOperations
+from service.files.curation.operations import IdempotencyKey, TaskOperations, require_named_file
 from service.files.curation.records import Task, TaskKind
-from service.files.records import Files, Purpose
+from service.files.records import Purpose
 from service.files.routes import Store
 from service.imports.records import ImportOptions
-from service.imports.schemas import (
-    CreateModelImport,
-    ModelImport,
-)
+from service.imports.schemas import CreateModelImport, ModelImport
 from service.models.records import clean_suffix, model_name, new_tag
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
@@ -30,15 +26,6 @@ from service.web.permissions import Permission, needs
 router = APIRouter(prefix="/v1/model_imports", tags=["Models"])
 
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
-
-
-class Adapter(Protocol):
-    """The adapter that a request names, without its file."""
-
-    @property
-    def base_model(self) -> str: ...
-    @property
-    def suffix(self) -> str | None: ...
 
 
 class ModelImports(TaskOperations[ModelImport]):
@@ -74,8 +61,24 @@ async def create_import(
     """
 
     async def make() -> Task:
-        task = await new_import(body, body.file_id, "file_id", caller, files, registry)
-        return task.model_copy(update={"metadata": body.metadata})
+        file = await require_named_file(files, caller, body.file_id, "file_id")
+        if file.purpose is not Purpose.MODEL_IMPORT:
+            raise BadRequest(
+                f"The file {file.id} has the purpose '{file.purpose}'; upload it again with "
+                "purpose 'model-import'.",
+                param="file_id",
+                code="invalid_file_purpose",
+            )
+        options = _options(body, caller, registry)
+        return Task(
+            id=ids.new(ids.MODEL_IMPORT),
+            project_id=caller.project_id,
+            created_at=clock.now_s(),
+            file_id=file.id,
+            kind=TaskKind.IMPORT,
+            options=msgspec.to_builtins(options),
+            metadata=body.metadata,
+        )
 
     return await operations.create(make, body, caller, idempotency_key)
 
@@ -90,39 +93,7 @@ add_routes(
 )
 
 
-async def new_import(
-    body: Adapter,
-    file_id: str,
-    param: str,
-    caller: Principal,
-    files: Files,
-    registry: ModelRegistry,
-) -> Task:
-    """Return the task that a request asks for. `param` names its parameter with the file.
-
-    Raises NotFound and BadRequest.
-    """
-    file = await require_named_file(files, caller, file_id, param)
-    if file.purpose is not Purpose.MODEL_IMPORT:
-        raise BadRequest(
-            f"The file {file.id} has the purpose '{file.purpose}'; upload it again with purpose "
-            "'model-import'.",
-            param=param,
-            code="invalid_file_purpose",
-        )
-    options = _options(body, caller, registry)
-    return Task(
-        id=ids.new(ids.MODEL_IMPORT),
-        project_id=caller.project_id,
-        created_at=clock.now_s(),
-        file_id=file.id,
-        kind=TaskKind.IMPORT,
-        key_id=caller.key_id,
-        options=msgspec.to_builtins(options),
-    )
-
-
-def _options(body: Adapter, caller: Principal, registry: ModelRegistry) -> ImportOptions:
+def _options(body: CreateModelImport, caller: Principal, registry: ModelRegistry) -> ImportOptions:
     entry = registry.catalogue.get(body.base_model)
     if entry is None:
         offered = ", ".join(m.id for m in registry.catalogue.all()[:10]) or "none yet"

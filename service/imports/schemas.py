@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.files.curation.operations import TaskOperation
 from service.web.validation import Metadata
-
-BaseModelId = Annotated[
-    str,
-    Field(max_length=128, description="Base model of the catalog that the adapter was trained on."),
-]
-Suffix = Annotated[
-    str | None,
-    Field(min_length=1, max_length=64, description="Suffix to include in the name of the model."),
-]
 
 
 class CreateModelImport(BaseModel):
@@ -29,8 +20,15 @@ class CreateModelImport(BaseModel):
         description="ID of a file with the purpose `model-import`: the folder that PEFT's "
         "`save_pretrained` wrote, packed as .tar, .tar.gz, .tar.zst or .zip.",
     )
-    base_model: BaseModelId
-    suffix: Suffix = None
+    base_model: str = Field(
+        max_length=128, description="Base model of the catalog that the adapter was trained on."
+    )
+    suffix: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="Suffix to include in the name of the model.",
+    )
     metadata: Metadata | None = Field(
         default=None, description="Key-value pairs attached to the import; up to 16."
     )

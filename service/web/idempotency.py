@@ -56,14 +56,9 @@ _RELEASE: Final = (
 )
 
 
-def comparable(body: BaseModel, *added: str, by_alias: bool = False) -> bytes:
-    """Return the body for `run_once`, as the previous release does if it lacks new fields.
-
-    `added` are fields that this route of the previous release does not have at all.
-    """
-    return body.model_dump_json(
-        exclude={**_not_sent(body), **dict.fromkeys(added, True)}, by_alias=by_alias
-    ).encode()
+def comparable(body: BaseModel) -> bytes:
+    """Return the body for `run_once`, as the previous release does if it lacks new fields."""
+    return body.model_dump_json(exclude=_not_sent(body)).encode()
 
 
 def _not_sent(model: BaseModel) -> dict[str, Any]:

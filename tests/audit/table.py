@@ -28,7 +28,7 @@ OTHERS: Final = {
     AuditEvent.CAPTURE_DISABLED: "`updateProject` with `null` as `capture`",
     AuditEvent.CAPTURE_DELEGATED: "`updateProject` with `capture_managed_by`, but no `capture`",
     AuditEvent.FILE_ROWS_REVEALED: "`listDatasetReportRows` and `listDatasetDiffRows` with "
-    "`personal_data=show`, and `listFileRows` and `listFileDiffRows` of version 0.2",
+    "`personal_data=show`",
     AuditEvent.EVALUATION_REVEALED: "`getFineTuningJobEvaluationReport` without "
     "`personal_data=mask`",
     AuditEvent.EVAL_RUN_ITEMS_REVEALED: "`listEvalRunOutputItems`, `getEvalRunOutputItem` and "
@@ -57,7 +57,7 @@ def table() -> str:
     """The rows of the table, in the order of `AuditEvent`."""
     operations: dict[AuditEvent | None, list[str]] = defaultdict(list)
     for route in (*create_app(Settings()).routes, *inference_routes.routes):
-        if isinstance(route, APIRoute) and not route.deprecated:
+        if isinstance(route, APIRoute):
             operations[event_of(route)].append(f"`{route.operation_id}`")
     rows = ((event, OTHERS.get(event) or ", ".join(operations[event])) for event in AuditEvent)
     return "\n".join(f"| `{event}` | {which} |" for event, which in rows)

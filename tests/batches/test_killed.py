@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 import sys
 from collections import Counter
@@ -26,7 +25,6 @@ from service.batches.results import response_line
 from service.batches.task import BatchAttempt
 from service.config import Settings
 from service.core import clock, ids
-from service.core.outbox import OUTBOX
 from service.inference.background.crew import WAITING
 from service.work.parts import PartWriter
 from service.work.records import AttemptSuperseded, WorkEnded
@@ -124,38 +122,6 @@ async def batch(sdk: openai.AsyncOpenAI, api: Api) -> BatchRecord:
     project = await api.app.state.projects.by_name("acme")
     found = await api.app.state.batches.get(project.id, shown.id)
     return await api.app.state.batches.change(found, lambda r: r.begin(3, "m", 1))
-
-
-async def test_an_attempt_that_was_given_up_writes_nothing(api: Api, batch: BatchRecord):
-    batches: Batches = api.app.state.batches
-    one = BatchTally(completed=1)
-
-    def advance(record: BatchRecord) -> BatchRecord:
-        return record.advance(one)
-
-    await batches.add_parts(batch, advance, {"a1-x-000001.output": [0]})
-    await batches.change(batch, lambda r: r.require_attempt(r).lose_attempt(3, 1))
-    with pytest.raises(AttemptSuperseded):
-        await batches.add_parts(batch, advance, {"a1-x-000002.output": [1]})
-    after = await batches.get(batch.project_id, batch.id)
-    assert after is not None
-    assert (after.attempt, after.tally.done, after.fruitless_attempts) == (2, 1, 1)
-    assert await batches.parts(batch) == {"a1-x-000001.output": [0]}
-
-
-async def test_the_end_of_a_batch_is_one_event(api: Api, batch: BatchRecord):
-    batches: Batches = api.app.state.batches
-    redis = api.app.state.redis
-    await batches.add_parts(batch, lambda r: r, {"a1-x-000001.output": [0]})
-    ending = await batches.change(batch, lambda r: r.finalize(BatchStatus.COMPLETED, 2))
-    assert not await redis.exists(OUTBOX)
-    await batches.change_own(ending, lambda r: r.finish(3, output=None, errors=None))
-    await batches.change(batch, lambda r: r.model_copy(update={"metadata": {}}))
-    (event,) = [json.loads(member) for member in await redis.zrange(OUTBOX, 0, -1)]
-    assert (event["type"], event["subject_id"]) == ("batch.completed", batch.id)
-    assert event["id"] == "evt_" + batch.id.removeprefix("batch_")
-    assert await batches.unfinished() == []
-    assert await batches.parts(batch) == {}
 
 
 class CanceledAfterwards(Batches):

@@ -43,17 +43,16 @@ def imported(stack: Stack, sdk: openai.OpenAI, job: FineTuningJob) -> str:
             tar.add(folder / name, arcname=f"voice/{name}")
     purpose: Any = "model-import"
     file = sdk.files.create(file=("voice.tar", packed.getvalue()), purpose=purpose)
-    body = {"file": file.id, "base_model": DEMO_MODEL, "suffix": "imported"}
-    begun: Any = sdk.post("/models/import", body=body, cast_to=object)
-    path = f"/files/{file.id}/imports/{begun['id']}"
+    body = {"file_id": file.id, "base_model": DEMO_MODEL, "suffix": "imported"}
+    begun: Any = sdk.post("/model_imports", body=body, cast_to=object)
 
     def ended() -> Any:
-        found: Any = sdk.get(path, cast_to=object)
-        return found["status"] != "in_progress" and found
+        found: Any = sdk.get(f"/model_imports/{begun['id']}", cast_to=object)
+        return found["finished_at"] and found
 
     done = wait_for(ended, 120, "the end of the import")
     assert done["status"] == "completed", done["error"]
-    return str(done["model"])
+    return str(done["result"]["model"])
 
 
 @contextlib.contextmanager

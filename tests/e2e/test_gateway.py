@@ -278,26 +278,26 @@ def test_the_demo_model_writes_rows_from_a_document(sdk: openai.OpenAI, gateway:
     )
     document = sdk.files.create(file=("hours.md", text.encode()), purpose="user_data")
     body = {
-        "documents": [document.id],
+        "document_ids": [document.id],
         "model": CHAT["model"],
         "kinds": ["questions", "refusals"],
         "n": 1,
     }
-    answer = gateway.post("/v1/datasets/generate", json=body)
+    answer = gateway.post("/v1/dataset_generations", json=body)
     assert answer.status_code == 200, answer.text
     made = answer.json()
     deadline = time.monotonic() + BATCH_DONE_S
     while made["status"] in ("queued", "in_progress"):
         assert time.monotonic() < deadline, made
         time.sleep(0.1)
-        made = gateway.get(f"/v1/datasets/generations/{made['id']}").json()
+        made = gateway.get(f"/v1/dataset_generations/{made['id']}").json()
     assert (made["status"], made["error"]) == ("completed", None)
     counts, usage = made["counts"], made["usage"]
     assert (counts["passages"], counts["asked"]) == (1, 1)
     assert counts["kept"] + sum(counts["dropped"].values()) >= 2
     assert "engine_error" not in counts["dropped"]
     assert 0 < usage["output_tokens"] < usage["total_tokens"]
-    assert (made["output_file_id"] is not None) == (counts["kept"] > 0)
+    assert (made["result"]["output_file_id"] is not None) == (counts["kept"] > 0)
     if made["output_file_id"]:
         lines = sdk.files.content(made["output_file_id"]).text.splitlines()
         rows = [json.loads(line) for line in lines]

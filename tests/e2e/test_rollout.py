@@ -116,7 +116,6 @@ def rollout(demo_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     site.env = {
         "FINETUNED_STORAGE_URL": (folder / "storage").as_uri(),
         "FINETUNED_STOP_GRACE_S": str(GRACE_S),
-        "FINETUNED_UPSTREAM_WARMUP_S": "1",
         "FINETUNED_MAX_MODEL_LEN": str(POSITIONS),
     }
     site.write_catalogue()

@@ -217,7 +217,11 @@ async def test_a_cascade_removes_models_checkpoints_exports_and_states(api: Api,
     checkpoint = checkpoint_name(MODEL, 3)
     assert (gone["deleted_models"], gone["models"]) == ([MODEL, checkpoint], [])
     assert gone["unfinished_jobs"] == []
-    for path in (f"/v1/models/{MODEL}", f"/v1/models/{checkpoint}", f"/v1/exports/{export.id}"):
+    for path in (
+        f"/v1/models/{MODEL}",
+        f"/v1/models/{checkpoint}",
+        f"/v1/model_exports/{export.id}",
+    ):
         assert (await http.get(path)).status_code == 404
     assert (await http.get(f"/v1/fine_tuning/jobs/{job_id}")).json()["status"] == "cancelled"
     assert set(stored(api)) == before

@@ -25,7 +25,6 @@ def test_every_handler_that_changes_something_is_an_actor(settings: Settings):
         for path in paths
         for method, operation in path.items()
         if method in {"post", "put", "patch", "delete"}
-        and not operation.get("deprecated")  # they run the code of the others
     }
     missing = changing - _WITHOUT - _WITH_AN_ENGINE - BY_NAME.keys()
     assert not missing, f"add them to tests/faults/actor/: {sorted(missing)}"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service.config import Settings
+from service.inference.upstreams.health import Policy
 from tests.helm.support import CHART, MODEL, PROFILES, containers, env_of
 
 pytestmark = pytest.mark.slow
@@ -281,7 +281,7 @@ def test_an_engine_drains_before_it_ends(render):
     assert pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "50"]
     assert pod["terminationGracePeriodSeconds"] > 50
     # It leaves DNS first, because the api looks up names periodically.
-    assert Settings().upstream_dns_every_s < 50
+    assert Policy().dns_every_s < 50
 
 
 def test_priority_classes(render):

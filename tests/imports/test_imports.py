@@ -11,19 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from service.core import clock
-from service.core.leases import Leases
-from service.core.records import Missing
-from service.files.curation.outputs import NOTED, Outputs
-from service.files.curation.records import Task, Tasks, TaskState
-from service.files.records import FileRecord
-from service.imports.task import ImportAdapter
-from service.jobs.dispatch import Dispatcher
+from service.files.curation.outputs import NOTED
 from service.models.adapter_check import BaseLayout, check_adapter
 from service.models.adapters import highest_recorded_rank
 from service.models.registry import ModelRegistry
-from service.work.records import AttemptSuperseded
-from service.worker.reconciler import Reconciler
 from tests.adapters import PAIR, Q, adapter, base_folder, tar_of
 from tests.conftest import BASE_MODEL, Api, upload
 
@@ -176,90 +167,3 @@ async def test_a_repeated_request_imports_once_and_imports_are_limited(api: Api,
         assert (await http.post(IMPORTS, json=body)).status_code == 200
     answer = await http.post(IMPORTS, json=body)
     assert answer.json()["error"]["code"] == "limit_reached"
-
-
-class Cut(Exception):
-    """The worker ends here."""
-
-
-@pytest.fixture
-async def task(api: Api, http: httpx.AsyncClient) -> Task:
-    """An import that no worker has taken."""
-    started = await begun(http, tar_of(adapter()))
-    owner = await api.app.state.projects.by_name("acme")
-    task = (
-        await Tasks(api.app.state.redis).collection(started["file_id"]).get(owner.id, started["id"])
-    )
-    assert task is not None
-    return task
-
-
-async def run_until(api: Api, task: Task, folder: Path, end: type[BaseException] | None) -> None:
-    """Run an attempt in `folder`. If it must end with an error, it must."""
-    state = api.app.state
-    file: FileRecord = await state.files.get(task.project_id, task.file_id, clock.now_s())
-    folder.mkdir()
-    work = ImportAdapter(state.files, state.registry, api.settings)
-    if end is None:
-        await work(task, file, folder)
-    else:
-        with pytest.raises(end):
-            await work(task, file, folder)
-
-
-async def reconciled(api: Api) -> None:
-    """Let the reconciler go round until nothing is noted."""
-    state = api.app.state
-    leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
-    dispatcher = Dispatcher(state.jobs, state.redis, api.settings)
-    reconciler = Reconciler(
-        state.redis, state.jobs, state.files, leases, api.settings, dispatcher, state.eraser
-    )
-    async with asyncio.timeout(60):
-        while await state.redis.exists(NOTED):
-            await reconciler.once()
-            await asyncio.sleep(0.05)
-
-
-async def test_a_kill_between_bytes_and_record_is_repaired(
-    api: Api, http, task, tmp_path, monkeypatch
-):
-    """The adapter is stored, and the worker dies before it registers the model."""
-
-    async def killed(*_: object, **__: object) -> None:
-        raise Cut
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Tasks, "finish", killed)
-        await run_until(api, task, tmp_path / "first", Cut)
-    assert len(stored(api)) == 3
-    second = await Tasks(api.app.state.redis).restart(task)
-    await run_until(api, second, tmp_path / "second", None)
-    assert len(stored(api)) == 6
-    await reconciled(api)
-    assert len(stored(api)) == 3
-    done = await ended(http, {"file_id": task.file_id, "id": task.id})
-    assert done["status"] == TaskState.COMPLETED
-    name = done["result"]["model"]
-    registry: ModelRegistry = api.app.state.registry
-    servable = await registry.resolve_adapter(name)
-    assert servable is not None
-    assert (await api.app.state.storage.manifest(servable.artifact)).digest == servable.digest
-    # The presumed dead attempt comes back: it registers nothing.
-    await run_until(api, task, tmp_path / "late", AttemptSuperseded)
-    assert len(stored(api)) == 3
-
-
-async def test_an_archive_that_is_deleted_meanwhile_leaves_nothing(
-    api: Api, http, task, tmp_path, monkeypatch
-):
-    store = Outputs.store_adapter
-
-    async def delete_meanwhile(*args: Any, **more: Any) -> object:
-        await http.delete(f"/v1/files/{task.file_id}")
-        return await store(*args, **more)
-
-    monkeypatch.setattr(Outputs, "store_adapter", delete_meanwhile)
-    await run_until(api, task, tmp_path / "run", Missing)
-    assert stored(api) == []
-    assert not await api.app.state.redis.exists(NOTED)

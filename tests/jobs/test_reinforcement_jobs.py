@@ -71,7 +71,7 @@ async def test_a_sweep_of_rewards_is_refused(http):
         "method": method(validation_share=0.1),
         "values": {"learning_rate": [0.1, 0.01]},
     }
-    refused = await http.post("/v1/fine_tuning/sweeps", json=body)
+    refused = await http.post("/v1/sweeps", json=body)
     assert refused.status_code == 400
     assert "compare their mean rewards" in refused.json()["error"]["message"]
 

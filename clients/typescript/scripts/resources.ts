@@ -69,7 +69,6 @@ export function resourcesOf(api: OpenAPI): { source: string; schemas: Schema[] }
   for (const [path, verbs] of Object.entries(api.paths)) {
     if (!path.startsWith("/v1/")) continue; // health checks
     for (const [verb, operation] of Object.entries(verbs)) {
-      if (operation.deprecated) continue;
       const method = { verb: verb.toUpperCase(), path: path.slice(3), operation };
       const place = placeOf(api, method);
       if (!place) continue;

@@ -513,10 +513,6 @@ _CHECKS: Final[dict[str, Check]] = {
         "Check it; a long row needs as much memory as many short ones and is cut at the context "
         "length.",
     ),
-    "very_short_answer": _info(
-        "The answer has {chars} characters, far fewer than the others.",
-        "Nothing to do if the answer is complete.",
-    ),
     "system_prompt_varies": _warning(
         "The file contains {count} different system prompts.",
         "Use one, and send the same one at inference, unless the difference is intended.",

@@ -89,14 +89,14 @@ class Block(msgspec.Struct, frozen=True):
 class Directory(msgspec.Struct, frozen=True):
     """The blocks of an index, and whether it has texts of its own.
 
-    `worst` has the blocks of the rows with a lower score than the best, the lowest first. It is
-    None in an index that an earlier version wrote, which has no scores. `has_marks` is false in an
-    index that an earlier version wrote: it does not know where personal data is.
+    `worst` has the blocks of the rows with a lower score than the best, the lowest first.
+    `has_marks` is false in an index that an earlier version wrote: it does not know where personal
+    data is, and has no scores.
     """
 
     blocks: list[Block]
     has_texts: bool
-    worst: list[Block] | None = None
+    worst: Sequence[Block] = ()
     has_marks: bool = False
 
 

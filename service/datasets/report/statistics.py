@@ -156,7 +156,7 @@ _ENOUGH_ROWS = 20  # with fewer rows, nothing counts as typical
 _MAIN_SHARE, _RARE_SHARE = 0.9, 0.02
 _PAIR_RARE_SHARE = 0.2
 _FENCE = 3.0  # interquartile ranges of the logarithm: one row in a million, if normal
-_LONG_FACTOR, _SHORT_FACTOR = 4, 8
+_LONG_FACTOR = 4
 # A row of so few characters is not long, however short the others are: about 1,000 tokens.
 _MIN_LONG_CHARS = 4_000
 
@@ -205,26 +205,17 @@ def log_languages(collected: Collected, lines: Lines, log: IssueLog) -> None:
 
 
 def log_lengths(collected: Collected, lines: Lines, log: IssueLog) -> None:
-    """Log rows that are very long, and answers that are very short."""
+    """Log rows that are very long."""
     if len(collected.features) < _ENOUGH_ROWS:
         return
     chars = collected.features["chars"].astype(np.int64)
-    high = _fences(chars)[1]
+    # Tukey's upper fence, computed on the logarithms because lengths vary by magnitude.
+    logs = np.log1p(chars)
+    quarter, three_quarters = np.percentile(logs, (25, 75))
+    high = float(np.expm1(three_quarters + _FENCE * (three_quarters - quarter)))
     least = max(high, _LONG_FACTOR * float(np.median(chars)), _MIN_LONG_CHARS)
     for row in np.flatnonzero(chars > least):
         log.add(make_issue("very_long_row", int(lines[row]), chars=int(chars[row])))
-    answers = collected.features["answer_chars"].astype(np.int64)
-    low = min(_fences(answers)[0], float(np.median(answers)) / _SHORT_FACTOR)
-    for row in np.flatnonzero(answers < low):
-        log.add(make_issue("very_short_answer", int(lines[row]), chars=int(answers[row])))
-
-
-def _fences(values: Any) -> tuple[float, float]:
-    """Return Tukey's fences, computed on the logarithms because lengths vary by magnitude."""
-    logs = np.log1p(values)
-    quarter, three_quarters = np.percentile(logs, (25, 75))
-    reach = _FENCE * (three_quarters - quarter)
-    return float(np.expm1(quarter - reach)), float(np.expm1(three_quarters + reach))
 
 
 def log_poor_texts(collected: Collected, lines: Lines, log: IssueLog) -> None:

@@ -91,44 +91,14 @@ class CleaningOptions(BaseModel):
     )
 
 
-class CleaningRequest(CleaningOptions):
-    """Options of a requested cleaning."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    @model_validator(mode="after")
-    def _redacts(self) -> Self:
-        if self.possible_personal_data and self.personal_data == "keep":
-            raise ValueError(
-                "'possible_personal_data' requires 'personal_data' to be 'mask' or 'pseudonym'."
-            )
-        return self
-
-    def stored(
-        self,
-        format_: FormatFields | None,
-        decisions_file_id: str | None,
-        *,
-        use_reviews: bool = False,
-    ) -> dict[str, Any]:
-        """Return the options as stored in the task, with the format of the file and the decisions
-        on its rows.
-        """
-        stored = self.model_dump(mode="json", include=set(CleaningOptions.model_fields))
-        if decisions_file_id is not None:
-            stored["decisions_file"] = decisions_file_id
-        if use_reviews:
-            stored["use_reviews"] = True
-        given = format_.stored() if format_ else None
-        return {**stored, "format": given} if given else stored
-
-
-class CreateDatasetCleaning(CleaningRequest):
+class CreateDatasetCleaning(CleaningOptions):
     """Request to clean a file. The first row of a set of duplicates is kept.
 
     By default, a row is dropped only if it is invalid, or identical to an earlier row in all
     content used for training.
     """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     file_id: Annotated[str, Field(max_length=128)] = Field(description="ID of the source file.")
     decisions_file_id: Annotated[str, Field(max_length=128)] | None = Field(
@@ -157,6 +127,26 @@ class CreateDatasetCleaning(CleaningRequest):
         if self.use_reviews and self.decisions_file_id is not None:
             raise ValueError("'use_reviews' and 'decisions_file_id' exclude each other.")
         return self
+
+    @model_validator(mode="after")
+    def _redacts(self) -> Self:
+        if self.possible_personal_data and self.personal_data == "keep":
+            raise ValueError(
+                "'possible_personal_data' requires 'personal_data' to be 'mask' or 'pseudonym'."
+            )
+        return self
+
+    def stored(self) -> dict[str, Any]:
+        """Return the options as stored in the task, with the format of the file and the decisions
+        on its rows.
+        """
+        stored = self.model_dump(mode="json", include=set(CleaningOptions.model_fields))
+        if self.decisions_file_id is not None:
+            stored["decisions_file"] = self.decisions_file_id
+        if self.use_reviews:
+            stored["use_reviews"] = True
+        given = self.format.stored() if self.format else None
+        return {**stored, "format": given} if given else stored
 
 
 class DatasetCleaningResult(BaseModel):

@@ -14,17 +14,28 @@ from service.core.claims import Claim, ClaimLost
 from service.core.errors import Conflict, NotFound
 from service.core.records import Page
 from service.core.storage import StorageError, StorageMissing
-from service.files.curation.file_tasks import check_room
 from service.files.curation.records import Task, Tasks, TaskState
 from service.files.records import FileRecord, Files
+from service.files.routes import require_file
 from service.web.auth import Principal
 from service.web.idempotency import ApiObject, comparable, create_once
 from service.web.operations import Operation, OperationDeleted, Operations, shared_fields, status_of
 from service.web.resources import Paging
+from service.work.unfinished import check_room
 
 Shown = TypeVar("Shown", bound=Operation)
 OperationId = Annotated[str, Path(alias="id", max_length=128, description="ID of the operation.")]
 IdempotencyKey = Annotated[str | None, Header()]
+
+
+async def require_named_file(
+    files: Files, caller: Principal, file_id: str, param: str
+) -> FileRecord:
+    """Return the file that a parameter names. Raises NotFound."""
+    try:
+        return await require_file(files, caller.project_id, file_id)
+    except NotFound as e:
+        raise NotFound(e.message, param=param, code="file_not_found") from e
 
 
 class TaskOperation(Operation):
@@ -117,7 +128,7 @@ class TaskOperations(Operations[Task], Generic[Shown]):
             found = await tasks.get(caller.project_id, requested.id)
             is_lost = found is not None and await self._is_lost(found)
             if found is None or is_lost or found.may_restart(clock.now_s()):
-                await check_room(self.request.app.state.settings, self.store, caller)
+                await self._check_room(caller.project_id)
             if prepare is None:
                 return await self.store.get_or_create(requested, claim, is_lost=is_lost)
             await prepare(requested)
@@ -150,6 +161,12 @@ class TaskOperations(Operations[Task], Generic[Shown]):
             "with the same request.",
             param="id",
         )
+
+    async def _check_room(self, project_id: str) -> None:
+        """Raise RateLimited if the project has reached its limit of unfinished tasks."""
+        most = self.request.app.state.settings.max_file_tasks_per_project
+        unfinished = await self.store.count_unfinished(project_id)
+        check_room(unfinished, most, "tasks on files", retry_after_s=10)
 
     async def _file(self, task: Task) -> FileRecord | None:
         return await self.files.get(task.project_id, task.file_id, clock.now_s())

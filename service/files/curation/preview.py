@@ -32,7 +32,7 @@ class PreviewOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     personal_data: PersonalDataMode = "show"
 
 
-def preview_task(file: FileRecord, options: PreviewOptions, recognizers: str | None = None) -> Task:
+def preview_task(file: FileRecord, options: PreviewOptions, recognizers: str | None) -> Task:
     """Return the task that previews a file.
 
     `recognizers` is the digest of the project's recognizers, which masked previews depend on.
@@ -41,11 +41,6 @@ def preview_task(file: FileRecord, options: PreviewOptions, recognizers: str | N
     is_masked = options.personal_data == "mask"
     seen = (chosen, recognizers) if is_masked and recognizers is not None else (chosen,)
     return task_on_request(TaskKind.PREVIEW, ids.PREVIEW, file, chosen, *seen)
-
-
-def preview_key(task: Task) -> str:
-    """Return the storage key of a completed preview."""
-    return f"{task.folder}/{PREVIEW}"
 
 
 class MakePreview:
@@ -72,7 +67,7 @@ class MakePreview:
             result=folder / PREVIEW,
         )
         preview = await self._dataset_process.run(spec)
-        await self._files.storage.put_file(preview_key(task), spec.result)
+        await self._files.storage.put_file(f"{task.folder}/{PREVIEW}", spec.result)
         await self._tasks.finish_stored(task, self._files.storage, _main_figures(preview))
 
 

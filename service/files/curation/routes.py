@@ -13,8 +13,12 @@ from service.core.errors import BadRequest, Conflict, NotFound
 from service.core.storage import StorageMissing
 from service.datasets.checks.issue_codes import CHECKS
 from service.files.curation.cleaning_schemas import CreateDatasetCleaning, DatasetCleaning
-from service.files.curation.file_tasks import require_named_file
-from service.files.curation.operations import IdempotencyKey, OperationId, TaskOperations
+from service.files.curation.operations import (
+    IdempotencyKey,
+    OperationId,
+    TaskOperations,
+    require_named_file,
+)
 from service.files.curation.preview import PREVIEW, PreviewOptions, preview_task
 from service.files.curation.recognizers.routes import Store as RecognizerStore
 from service.files.curation.records import Task, TaskKind
@@ -35,7 +39,7 @@ from service.files.curation.schemas import (
     DatasetReport,
     MarkedRowObject,
 )
-from service.files.records import FileRecord, Files, Purpose
+from service.files.records import Purpose
 from service.files.routes import Store
 from service.models.registry import ModelRegistry
 from service.web import audit_trail
@@ -51,9 +55,9 @@ reports = APIRouter(prefix="/v1/dataset_reports", tags=_TAGS)
 previews = APIRouter(prefix="/v1/dataset_previews", tags=_TAGS)
 cleanings = APIRouter(prefix="/v1/dataset_cleanings", tags=_TAGS)
 
-MEDIA_TYPES: Final = {"html": "text/html; charset=utf-8", "md": "text/markdown; charset=utf-8"}
+_MEDIA_TYPES: Final = {"html": "text/html; charset=utf-8", "md": "text/markdown; charset=utf-8"}
 # The page contains inline styles only: no scripts, fonts or images.
-SAFE_HEADERS: Final = {
+_SAFE_HEADERS: Final = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
 }
 _TEXT: Final = {"schema": {"type": "string"}}
@@ -66,10 +70,6 @@ def document(schema: str, what: str, **more: Any) -> dict[int | str, dict[str, A
 
 
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
-Form = Annotated[
-    Literal["json", "html", "md"],
-    Query(alias="format", description="Format of the report: JSON, HTML or Markdown."),
-]
 
 
 class DatasetReports(TaskOperations[DatasetReport]):
@@ -126,7 +126,7 @@ async def create_report(
         file = await require_named_file(files, caller, body.file_id, "file_id")
         if body.validation_file_id is not None:
             await require_named_file(files, caller, body.validation_file_id, "validation_file_id")
-        models = token_counting_models(registry, body.models, "models")
+        models = _token_counting_models(registry, body.models)
         options = ReportOptions(models, body.validation_file_id)
         task = report_task(file, options, await recognizers.digest(caller.project_id))
         return task.model_copy(update={"metadata": body.metadata})
@@ -150,7 +150,10 @@ async def get_report_content(
     id_: OperationId,
     caller: Caller,
     operations: Annotated[DatasetReports, Depends()],
-    form: Form = "json",
+    form: Annotated[
+        Literal["json", "html", "md"],
+        Query(alias="format", description="Format of the report: JSON, HTML or Markdown."),
+    ] = "json",
 ) -> Response:
     """Get a report as JSON, as an HTML page without external resources, or as Markdown. Returns 409
     if the report is not completed.
@@ -158,7 +161,7 @@ async def get_report_content(
     return await send_content(operations, caller, id_, FORMS[form], form)
 
 
-async def row_query(
+async def _row_query(
     issue: Annotated[
         str | None, Query(max_length=64, description="Code of a finding that the rows have.")
     ] = None,
@@ -197,9 +200,6 @@ async def row_query(
     return RowQuery(int(after or 0), limit, issue, language, sort, max_score)
 
 
-AskedRows = Annotated[RowQuery, Depends(row_query)]
-
-
 @reports.get(
     "/{id}/rows",
     operation_id="listDatasetReportRows",
@@ -211,7 +211,7 @@ async def list_report_rows(
     id_: OperationId,
     caller: Caller,
     operations: Annotated[DatasetReports, Depends()],
-    query: AskedRows,
+    query: Annotated[RowQuery, Depends(_row_query)],
     personal_data: Annotated[
         PersonalDataMode,
         Query(
@@ -233,14 +233,18 @@ async def list_report_rows(
     task = await operations.require_completed(caller.project_id, id_)
     file = await operations.require_file(task)
     try:
-        return await read_rows_page(operations.files, file, task, query)
+        page = await RowReader(operations.files.storage, file, task).page(query)
+    except UnknownLine as e:
+        raise Resource("row", label="line").unknown_after() from e
     except StorageMissing as e:
         raise operations.lost(task) from e
     except OldIndex as e:
         raise Conflict(
-            f"The report {task.id} is from an earlier version, which neither scored rows nor noted "
-            "where personal data is. Create a new report."
+            f"The report {task.id} is from an earlier version, which did not note where personal "
+            "data is. Create a new report."
         ) from e
+    audit_trail.reveal_rows(page.revealed)
+    return Response(page.body, media_type="application/json")
 
 
 add_routes(
@@ -280,7 +284,14 @@ async def create_preview(
     """
 
     async def make() -> Task:
-        file = await require_training_file(files, caller, body.file_id)
+        file = await require_named_file(files, caller, body.file_id, "file_id")
+        if file.purpose is not Purpose.FINE_TUNE:
+            raise BadRequest(
+                f"The file {file.id} has the purpose '{file.purpose}'; only files with the purpose "
+                "'fine-tune' have previews.",
+                param="file_id",
+                code="invalid_file_purpose",
+            )
         given = file.format if body.format is None else body.format.stored()
         options = PreviewOptions(given or {}, body.limit, body.personal_data)
         task = preview_task(file, options, await recognizers.digest(caller.project_id))
@@ -339,16 +350,15 @@ async def create_cleaning(
 
     async def make() -> Task:
         file = await require_named_file(files, caller, body.file_id, "file_id")
-        decisions = body.decisions_file_id
-        if decisions is not None:
-            await require_named_file(files, caller, decisions, "decisions_file_id")
+        if body.decisions_file_id is not None:
+            await require_named_file(files, caller, body.decisions_file_id, "decisions_file_id")
         return Task(
             id=ids.new(ids.CLEANING),
             project_id=caller.project_id,
             created_at=clock.now_s(),
             file_id=file.id,
             kind=TaskKind.CLEANING,
-            options=body.stored(body.format, decisions, use_reviews=body.use_reviews),
+            options=body.stored(),
             metadata=body.metadata,
         )
 
@@ -381,35 +391,10 @@ async def send_content(
         raise operations.lost(task) from e
     if form == "json":
         return Response(content, media_type="application/json")
-    return Response(content, media_type=MEDIA_TYPES[form], headers=SAFE_HEADERS)
+    return Response(content, media_type=_MEDIA_TYPES[form], headers=_SAFE_HEADERS)
 
 
-async def read_rows_page(files: Files, file: FileRecord, report: Task, query: RowQuery) -> Response:
-    """Return the response with a page of rows. Raises BadRequest, OldIndex and StorageMissing."""
-    try:
-        page = await RowReader(files.storage, file, report).page(query)
-    except UnknownLine as e:
-        raise Resource("row", label="line").unknown_after() from e
-    audit_trail.reveal_rows(page.revealed)
-    return Response(page.body, media_type="application/json")
-
-
-async def require_training_file(files: Files, caller: Principal, file_id: str) -> FileRecord:
-    """Return the file to preview. Raises NotFound, and BadRequest if it has another purpose."""
-    file = await require_named_file(files, caller, file_id, "file_id")
-    if file.purpose is not Purpose.FINE_TUNE:
-        raise BadRequest(
-            f"The file {file.id} has the purpose '{file.purpose}'; only files with the purpose "
-            "'fine-tune' have previews.",
-            param="file_id",
-            code="invalid_file_purpose",
-        )
-    return file
-
-
-def token_counting_models(
-    registry: ModelRegistry, requested: list[str] | None, param: str
-) -> list[str]:
+def _token_counting_models(registry: ModelRegistry, requested: list[str] | None) -> list[str]:
     """Return the base models whose tokenizers count tokens: the requested ones, or all.
 
     Raises NotFound.
@@ -419,7 +404,7 @@ def token_counting_models(
         if name not in offered:
             raise NotFound(
                 f"The base model '{name[:80]}' is not available here.",
-                param=param,
+                param="models",
                 code="model_not_found",
             )
     return [name for name in offered if requested is None or name in requested]

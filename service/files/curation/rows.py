@@ -112,7 +112,7 @@ class UnknownLine(Exception):
 
 
 class OldIndex(Exception):
-    """The index of an earlier version has no scores, or no positions of personal data."""
+    """The index of an earlier version has no positions of personal data."""
 
 
 class RowQuery(NamedTuple):
@@ -124,8 +124,7 @@ class RowQuery(NamedTuple):
     language: str | None = None
     sort: Sort = "line"
     max_score: float | None = None
-    personal_data: PersonalDataMode | None = None
-    """Whether to mask personal data or to show it, with its positions; None for rows without."""
+    personal_data: PersonalDataMode = "mask"
 
     @property
     def excludes_best(self) -> bool:
@@ -195,7 +194,7 @@ class RowReader:
         """Return a page of rows. Raises OldIndex, UnknownLine, and StorageMissing."""
         data = await self._storage.get_bytes(f"{self._folder}/{DIRECTORY}")
         directory = await asyncio.to_thread(msgspec.json.decode, data, type=Directory)
-        if query.personal_data is not None and not directory.has_marks:
+        if not directory.has_marks:
             raise OldIndex
         found: list[RowEntry] = []
         for part in await self._parts(directory, query):
@@ -211,8 +210,6 @@ class RowReader:
 
     async def _parts(self, directory: Directory, query: RowQuery) -> list[_Part]:
         """Return the parts of the index that have the wanted rows, in their order."""
-        if directory.worst is None:
-            raise OldIndex
         rows = _Part(f"{self._folder}/{ENTRIES}", directory.blocks, (0.0, query.after))
         if query.sort == "line":
             return [rows]
@@ -252,7 +249,7 @@ def _response(
     return encode_page(rows, has_more=has_more)
 
 
-def _object(entry: RowEntry, row: bytes | None, mode: PersonalDataMode | None) -> dict[str, Any]:
+def _object(entry: RowEntry, row: bytes | None, mode: PersonalDataMode) -> dict[str, Any]:
     shown: Any = None if row is None else msgspec.Raw(row.rstrip(b"\n"))
     marks: Sequence[Mark] = entry.marks
     if mode == "mask" and row is not None and marks:
@@ -265,7 +262,7 @@ def _object(entry: RowEntry, row: bytes | None, mode: PersonalDataMode | None) -
         "score": entry.score if _has_score(entry) else None,
         "row": shown,
         "findings": [_finding(found) for found in entry.findings],
-        **({} if mode is None else {"personal_data": [_mark(mark) for mark in marks]}),
+        "personal_data": [_mark(mark) for mark in marks],
     }
 
 

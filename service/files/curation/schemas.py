@@ -11,7 +11,6 @@ from service.datasets.contract.preview import Preview
 from service.datasets.contract.report import Report
 from service.datasets.contract.versions import Diff
 from service.files.curation.operations import TaskOperation
-from service.files.curation.records import TaskState
 from service.files.curation.rows import PersonalDataMode
 from service.files.schemas import FormatFields
 from service.web.validation import Metadata
@@ -128,6 +127,23 @@ class DatasetPreview(TaskOperation):
     )
 
 
+class MarkObject(BaseModel):
+    """Personal data in a row, or the label that replaces it."""
+
+    pointer: str = Field(
+        description="JSON Pointer to the text in the row, which may be JSON itself.",
+        examples=["/messages/0/content"],
+    )
+    start: int = Field(description="Start in the text, in Unicode code points.")
+    end: int = Field(
+        description="End in the text, in Unicode code points. Start and end are 0 if the value is "
+        "not a text, and is personal data as a whole."
+    )
+    kind: str = Field(
+        description="Kind of personal data, or the name of a recognizer.", examples=["email"]
+    )
+
+
 class RowFindingObject(BaseModel):
     """A finding on a row."""
 
@@ -153,8 +169,8 @@ class RowFindingObject(BaseModel):
     )
 
 
-class RowObject(BaseModel):
-    """A row of a file, with what the report found in it."""
+class MarkedRowObject(BaseModel):
+    """A row of a file, with what the report found in it, and the positions of personal data."""
 
     id: str = Field(description="Position of the row: its line as a string.")
     object: Literal["file.row"] = "file.row"
@@ -173,28 +189,6 @@ class RowObject(BaseModel):
         "Null if the row is broken."
     )
     findings: list[RowFindingObject]
-
-
-class MarkObject(BaseModel):
-    """Personal data in a row, or the label that replaces it."""
-
-    pointer: str = Field(
-        description="JSON Pointer to the text in the row, which may be JSON itself.",
-        examples=["/messages/0/content"],
-    )
-    start: int = Field(description="Start in the text, in Unicode code points.")
-    end: int = Field(
-        description="End in the text, in Unicode code points. Start and end are 0 if the value is "
-        "not a text, and is personal data as a whole."
-    )
-    kind: str = Field(
-        description="Kind of personal data, or the name of a recognizer.", examples=["email"]
-    )
-
-
-class MarkedRowObject(RowObject):
-    """A row of a file, with the positions of personal data in it."""
-
     personal_data: list[MarkObject] = Field(
         description="Positions of personal data in `row`, or of the labels that replace it. "
         "Numbers that are only possibly personal data are included."
@@ -207,32 +201,9 @@ def task_schemas() -> dict[str, Any]:
         [Report, Preview, Diff], ref_template="#/components/schemas/{name}"
     )
     report, preview, diff = (parts.pop(name) for name in ("Report", "Preview", "Diff"))
-    used = {"format": {"type": "object", "description": "Format options of the preview."}}
-    other = {"other_file": {"type": "string", "description": "ID of the second file."}}
     return {
         **parts,
         "DatasetReportContent": report | {"title": "DatasetReportContent"},
         "DatasetPreviewContent": preview | {"title": "DatasetPreviewContent"},
         "DatasetDiffContent": diff | {"title": "DatasetDiffContent"},
-        "FileReport": _with_head(report, "FileReport", "file.report"),
-        "FilePreview": _with_head(preview, "FilePreview", "file.preview", **used),
-        "FileDiff": _with_head(diff, "FileDiff", "file.diff", **other),
-    }
-
-
-def _with_head(
-    whole: dict[str, Any], title: str, kind: str, **more: dict[str, Any]
-) -> dict[str, Any]:
-    head = {
-        "id": {"type": "string", "description": "ID of the result."},
-        "object": {"const": kind},
-        "file_id": {"type": "string", "description": "ID of the file."},
-        "status": {"const": TaskState.COMPLETED, "description": "Always `completed`."},
-        **more,
-    }
-    return {
-        **whole,
-        "title": title,
-        "properties": {**head, **whole["properties"]},
-        "required": [*head, *whole["required"]],
     }

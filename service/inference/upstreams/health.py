@@ -54,13 +54,6 @@ class Policy:
         """Create the policy from the operator's settings."""
         return cls(
             probe_every_s=settings.upstream_probe_every_s,
-            probe_timeout_s=settings.upstream_probe_timeout_s,
-            max_failures=settings.upstream_max_failures,
-            max_backoff_s=settings.upstream_max_backoff_s,
-            warmup_s=settings.upstream_warmup_s,
-            load_factor=settings.upstream_load_factor,
-            spill_above=settings.upstream_spill_above,
-            dns_every_s=settings.upstream_dns_every_s,
             requests_at_once=settings.engine_requests_at_once,
             start_wait_s=settings.engine_start_wait_s,
         )

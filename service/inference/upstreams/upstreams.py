@@ -95,11 +95,7 @@ class Upstreams:
             find(),
             find=find if settings.upstreams_file else None,
             api_key=key.get_secret_value() if key else None,
-            timeouts=Timeouts(
-                connect_s=settings.upstream_connect_timeout_s,
-                first_byte_s=settings.upstream_first_byte_timeout_s,
-                between_chunks_s=settings.upstream_between_chunks_timeout_s,
-            ),
+            timeouts=Timeouts(first_byte_s=settings.upstream_first_byte_timeout_s),
             policy=Policy.from_settings(settings),
         )
 

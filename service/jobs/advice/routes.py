@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from functools import partial
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from fastapi import APIRouter, Depends, Header
 
@@ -28,6 +27,7 @@ from service.web.permissions import Permission, needs
 from service.work.unfinished import check_room
 
 router = APIRouter(prefix="/v1/advice", tags=["Fine-tuning"])
+_FILE_PARAM: Final = "training_file_id"
 
 Store = Annotated[AdviceStore, Depends(resource("advice_store"))]
 FileStore = Annotated[Files, Depends(resource("files"))]
@@ -80,7 +80,13 @@ async def create_advice(
     While the file is being checked, the response is 409 with the code `not_ready`. Advice is
     deleted 30 days after it was created.
     """
-    make = partial(start_advice, body, caller, store, files, registry, settings)
+
+    async def make(claim: Claim[AdviceRecord]) -> AdviceRecord:
+        record = await _new_record(body, caller, files, registry, settings)
+        waiting = await store.count_unfinished(caller.project_id)
+        check_room(waiting, MAX_UNFINISHED, "advice")
+        return await store.create(record, claim)
+
     return await create_once(
         TrainingAdvice, store.redis, caller.project_id, idempotency_key, comparable(body), make
     )
@@ -96,24 +102,13 @@ add_routes(
 )
 
 
-async def start_advice(
-    body: CreateAdvice,
-    caller: Principal,
-    store: AdviceStore,
-    files: Files,
-    registry: ModelRegistry,
-    settings: Settings,
-    claim: Claim[AdviceRecord],
-    *,
-    param: str = "training_file_id",
+async def _new_record(
+    body: CreateAdvice, caller: Principal, files: Files, registry: ModelRegistry, settings: Settings
 ) -> AdviceRecord:
-    """Store new advice and enqueue it. `param` is the parameter with the file, for errors.
-
-    Raises NotFound, BadRequest, Conflict and RateLimited.
-    """
+    """Return the record of new advice. Raises NotFound, BadRequest, Conflict and Unavailable."""
     entry = await find_base_model(body.model, caller, registry)
-    file = await find_training_file(body.training_file_id, param, caller, files)
-    _require_processed(file, param)
+    file = await find_training_file(body.training_file_id, _FILE_PARAM, caller, files)
+    _require_processed(file)
     if entry.id not in settings.engine_urls:
         raise Unavailable(
             f"No engine serves the base model {entry.id}, so it cannot be asked. Start one, or "
@@ -122,7 +117,7 @@ async def start_advice(
             code="model_not_served",
         )
     now_s = clock.now_s()
-    record = AdviceRecord(
+    return AdviceRecord(
         id=ids.new(ids.ADVICE),
         project_id=caller.project_id,
         project_name=caller.project_name,
@@ -134,34 +129,31 @@ async def start_advice(
         seed=secrets.randbelow(2**31),
         metadata=body.metadata,
     )
-    waiting = await store.count_unfinished(caller.project_id)
-    check_room(waiting, MAX_UNFINISHED, "advice")
-    return await store.create(record, claim)
 
 
-def _require_processed(file: FileRecord, param: str) -> None:
+def _require_processed(file: FileRecord) -> None:
     if file.status is FileStatus.UPLOADED:
         raise NotReady(
             f"The file {file.id} is still being checked. Try again in a second.",
-            param=param,
+            param=_FILE_PARAM,
         )
     if file.status is FileStatus.ERROR:
         raise BadRequest(
             file.status_details or "The file is invalid.",
-            param=param,
+            param=_FILE_PARAM,
             code="invalid_training_file",
         )
     if file.row_format == "reinforcement":
         raise BadRequest(
             f"The file {file.id} holds prompts without answers, which advice compares. Grade the "
             "base model's answers with an eval instead.",
-            param=param,
+            param=_FILE_PARAM,
             code="invalid_training_file",
         )
     if file.row_format == "text":
         raise BadRequest(
             f"The file {file.id} holds texts, which have no questions to ask the base model. "
             "Advice needs chats, preferences or labeled answers.",
-            param=param,
+            param=_FILE_PARAM,
             code="invalid_training_file",
         )

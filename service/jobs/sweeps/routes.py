@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from functools import partial
 from typing import Annotated, Any, ClassVar
 
 from fastapi import APIRouter, Depends, Header
 
-from service.config import Settings
 from service.core import queue
 from service.core.claims import Claim
 from service.core.errors import Conflict
@@ -119,10 +117,26 @@ async def create_sweep(
     While a trial is paused by a user, the sweep waits for it.
     """
 
-    make = partial(start_sweep, body, caller, store, files, registry, settings)
-    # The route of 0.2 has the same body and another answer.
-    raw = b"sweep " + comparable(body)
-    return await create_once(Sweep, store.redis, caller.project_id, idempotency_key, raw, make)
+    async def make(claim: Claim[SweepAndJobs]) -> SweepAndJobs:
+        check_room(await store.running(caller.project_id), MAX_UNFINISHED, "sweeps")
+        record, jobs = await build_sweep(
+            body, caller, sweeps=store, files=files, registry=registry, settings=settings
+        )
+        most = settings.max_queued_jobs_per_project
+        await check_queue(caller, store.jobs, most, new=len(jobs))
+        trials = [(job, first_events(job)) for job in jobs]
+        sweep = record, jobs
+        await store.create(record, trials, lambda pipe: claim.settle(pipe, sweep), claim)
+        for job in jobs:
+            with queue.left_to_the_reconciler():
+                await queue.enqueue(
+                    store.redis, queue.CPU, "prepare_job", job.project_id, job.id, job.attempt
+                )
+        return sweep
+
+    return await create_once(
+        Sweep, store.redis, caller.project_id, idempotency_key, comparable(body), make
+    )
 
 
 add_routes(
@@ -133,34 +147,3 @@ add_routes(
     cancelled=AuditEvent.SWEEP_CANCELLED,
     deleted=AuditEvent.SWEEP_DELETED,
 )
-
-
-async def start_sweep(
-    body: CreateSweep,
-    caller: Principal,
-    store: Sweeps,
-    files: Files,
-    registry: ModelRegistry,
-    settings: Settings,
-    claim: Claim[SweepAndJobs],
-) -> SweepAndJobs:
-    """Store a new sweep and its jobs. Raises NotFound, BadRequest and RateLimited."""
-    check_room(
-        await store.running(caller.project_id),
-        MAX_UNFINISHED,
-        "sweeps",
-    )
-    record, jobs = await build_sweep(
-        body, caller, sweeps=store, files=files, registry=registry, settings=settings
-    )
-    most = settings.max_queued_jobs_per_project
-    await check_queue(caller, store.jobs, most, new=len(jobs))
-    trials = [(job, first_events(job)) for job in jobs]
-    sweep = record, jobs
-    await store.create(record, trials, lambda pipe: claim.settle(pipe, sweep), claim)
-    for job in jobs:
-        with queue.left_to_the_reconciler():
-            await queue.enqueue(
-                store.redis, queue.CPU, "prepare_job", job.project_id, job.id, job.attempt
-            )
-    return sweep

@@ -17,6 +17,16 @@ from service.training.contract.methods import METHODS, MethodName
 from service.web.operations import Operation, shared_fields
 
 MAX_TRIALS: Final = 16
+_INPUTS: Final = {
+    "model",
+    "method",
+    "training_file",
+    "validation_file",
+    "mixed_files",
+    "suffix",
+    "seed",
+    "stop_losers",
+}
 SweepAndJobs = tuple[SweepRecord, Sequence[JobRecord]]
 T = TypeVar("T")
 
@@ -206,33 +216,24 @@ class Sweep(Operation):
         return cls.model_validate(
             {
                 **shared_fields(record),
-                **inputs_of(record),
+                **record.model_dump(include=_INPUTS),
                 "progress": {
                     "completed": sum(job.is_final for job in jobs),
                     "total": len(record.trials),
                 },
-                "trials": trials_of(record, jobs),
+                "trials": _trials(record, jobs),
                 "result": record.best_job
                 and {
                     "best_job_id": record.best_job,
-                    "fine_tuned_model": best_model(record, jobs),
+                    "fine_tuned_model": next(
+                        (job.fine_tuned_model for job in jobs if job.id == record.best_job), None
+                    ),
                 },
             }
         )
 
 
-def inputs_of(record: SweepRecord) -> dict[str, Any]:
-    """Return what a sweep was created with."""
-    names = {"model", "method", "training_file", "validation_file", "mixed_files"}
-    return record.model_dump(include=names | {"suffix", "seed", "stop_losers"})
-
-
-def best_model(record: SweepRecord, jobs: Sequence[JobRecord]) -> str | None:
-    """Return the fine-tuned model of the best job."""
-    return next((job.fine_tuned_model for job in jobs if job.id == record.best_job), None)
-
-
-def trials_of(record: SweepRecord, jobs: Sequence[JobRecord]) -> list[TrialObject]:
+def _trials(record: SweepRecord, jobs: Sequence[JobRecord]) -> list[TrialObject]:
     """Return the trials of a sweep whose jobs exist."""
     by_id = {job.id: job for job in jobs}
     return [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import finetuned
 import pytest
@@ -171,17 +170,6 @@ async def test_pages_follow_each_other(api: Api):
     assert set(listed) == {key.id for key in made}
 
 
-async def test_recognizers(client):
-    made = await client.recognizers.set("customer", terms=["Acme Trading"])
-    assert (made.id, made.pattern, made.terms) == ("customer", None, ["Acme Trading"])
-    await client.recognizers.set("number", pattern=r"\bC-\d{6}\b")
-    assert [r.id async for r in client.recognizers.list()] == ["number", "customer"]
-    assert (await client.recognizers.retrieve("customer")) == made
-    with pytest.raises(finetuned.BadRequest, match="pattern"):
-        await client.recognizers.set("number", pattern="(")
-    assert (await client.recognizers.delete("customer")).deleted
-
-
 async def test_models_and_aliases(client):
     names = [m.id async for m in client.models.list()]
     assert names == [BASE_MODEL]
@@ -204,30 +192,6 @@ async def test_models_and_aliases(client):
     assert (await client.aliases.delete("team/support")).deleted
     with pytest.raises(finetuned.PermissionDenied):
         await client.models.delete(BASE_MODEL)
-
-
-async def test_projects_keys_and_limits(api: Api):
-    async with finetuned.AsyncClient(
-        api_key=await api.key(role=Role.ADMIN), base_url=api.base_url
-    ) as admin:
-        project = await admin.organization.projects.create(
-            name="shop", limits={"requests_per_minute": 60}
-        )
-        assert project.limits.requests_per_minute == 60
-        limited = await admin.organization.projects.update(
-            project.id, limits={"tokens_per_minute": 1000}
-        )
-        assert limited.limits.requests_per_minute == 60
-        cleared = await admin.organization.projects.update(
-            project.id, limits={"requests_per_minute": None}
-        )
-        assert cleared.limits.requests_per_minute is None
-        key = await admin.organization.projects.api_keys.create(project.id, name="backend")
-        async with finetuned.AsyncClient(api_key=key.value, base_url=api.base_url) as member:
-            assert [m.id async for m in member.models.list()] == [BASE_MODEL]
-            assert (await admin.organization.projects.api_keys.delete(project.id, key.id)).deleted
-            with pytest.raises(finetuned.NotAuthenticated):
-                await member.files.retrieve("file-x")
 
 
 async def test_keys_are_changed_and_rotated(api: Api):
@@ -259,18 +223,6 @@ async def test_keys_are_changed_and_rotated(api: Api):
         rotated = await keys.rotate(project.id, key.id, overlap_seconds=0)
         assert rotated.value != key.value
         assert (rotated.role, rotated.previous_secrets) == ("inference", [])
-
-
-async def test_usage_comes_as_buckets(client):
-    since = int(time.time()) - 3 * 86_400
-    usage = client.organization.usage
-    buckets = [
-        b async for b in usage.completions(start_time=since, group_by=["model", "project_id"])
-    ]
-    assert len(buckets) == 4
-    assert buckets[0].start_time < buckets[-1].start_time
-    hours = [b async for b in usage.completions(start_time=since, bucket_width="1h", models=["a"])]
-    assert len(hours) > 24  # over pages
 
 
 async def test_openai_client_talks_to_the_same_server(client, sync_client, monkeypatch):

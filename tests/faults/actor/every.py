@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from tests.faults.actor.audit import AUDIT
 from tests.faults.actor.base import Actor
@@ -13,16 +14,8 @@ from tests.faults.actor.others import EVALS, MODELS
 from tests.faults.actor.stored_chats import STORED_CHATS
 from tests.faults.actor.uploads import UPLOADS
 
-_AREAS: Mapping[str, tuple[Actor, ...]] = {
-    "files": (*FILES, *EXPIRY),
-    "uploads": UPLOADS,
-    "curation": CURATION,
-    "jobs": JOBS,
-    "training": TRAINING,
-    "models": (*MODELS, *AUDIT),
-    "evals": (*EVALS, *STORED_CHATS),
-}
-NAMES: Mapping[str, list[str]] = {
-    area: [actor.name for actor in actors] for area, actors in _AREAS.items()
-}
-BY_NAME: Mapping[str, Actor] = {actor.name: actor for actors in _AREAS.values() for actor in actors}
+_ACTORS: Final = (
+    *(*FILES, *EXPIRY, *UPLOADS, *CURATION, *JOBS),
+    *(*TRAINING, *MODELS, *AUDIT, *EVALS, *STORED_CHATS),
+)
+BY_NAME: Final[Mapping[str, Actor]] = {actor.name: actor for actor in _ACTORS}

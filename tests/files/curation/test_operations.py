@@ -232,23 +232,6 @@ async def test_files_that_a_cleaning_made_stay(http, work, put, cleaned):
     assert len(content.text.splitlines()) == 12
 
 
-async def test_old_routes_show_cancelled_work_as_failed(http, put):
-    """Version 0.2 could not cancel it."""
-    file_id = await put(DATA)
-    cleaning = await made(http, CLEANINGS, file_id=file_id)
-    await http.post(f"{CLEANINGS}/{cleaning['id']}/cancel")
-    path = f"/v1/files/{file_id}/clean/{cleaning['id']}"
-    old = (await http.get(path)).json()
-    assert (old["status"], old["error"]["code"]) == ("failed", "cancelled")
-    report = await made(http, REPORTS, file_id=file_id)
-    await http.post(f"{REPORTS}/{report['id']}/cancel")
-    assert (await http.get(f"/v1/files/{file_id}/report")).status_code == 202
-    old = (await http.post(f"/v1/files/{file_id}/clean")).json()
-    key_id = (await http.get("/v1/whoami")).json()["api_key"]["id"]
-    assert old["id"] in await ids_in(http, CLEANINGS, created_by=key_id)
-    assert (await http.get(f"{REPORTS}/{report['id']}")).json()["status"] == "queued"
-
-
 async def test_tasks_of_other_work_are_not_listed(api: Api, http, put):
     file_id = await put(DATA)
     project_id = await project_of(api)

@@ -117,13 +117,6 @@ async def test_the_overlap_with_a_validation_file_is_reported(
     assert (foreign.status_code, foreign.json()["error"]["param"]) == (404, "validation_file_id")
 
 
-async def test_encoders_are_no_longer_supported(http, put):
-    file_id = await put(ROWS[0].encode())
-    for name in ("report", "rows"):
-        refused = await http.get(f"/v1/files/{file_id}/{name}", params={"encoder": "tiny"})
-        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "encoder")
-
-
 async def test_a_report_is_made_once_and_deleted_with_the_file(
     models, api: Api, http, work, put, report
 ):

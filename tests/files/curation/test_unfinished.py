@@ -4,35 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from redis.exceptions import ConnectionError
 
 from service.core import ids
 from service.core.leases import Leases
 from service.core.records import Missing
-from service.core.redis import connect
-from service.core.storage import StorageMissing
-from service.datasets.checks.validate import ValidationReport
-from service.datasets.contract.tasks import CleanResult, ConvertResult
-from service.datasets.formats.options import canonical_facts
-from service.datasets.output import OutputFile
 from service.files.curation.check import CheckFile
-from service.files.curation.cleaning import MakeCleaning
 from service.files.curation.outputs import NOTED, Output, Outputs
-from service.files.curation.records import Task, TaskKind, Tasks, TaskState
+from service.files.curation.records import Task, TaskKind, Tasks
 from service.files.curation.report import MakeReport, ReportOptions, report_task
 from service.files.curation.task import RunFileTask
-from service.files.records import FileRecord, Files, FileStatus, Purpose
+from service.files.records import FileRecord, FileStatus, Purpose
 from service.jobs.dispatch import Dispatcher
 from service.models.catalogue import Catalogue
-from service.work.records import AttemptSuperseded
 from service.worker.reconciler import Reconciler
 from tests.conftest import Api
 from tests.files_below import files_below
-from tests.lossy import Road, road_to
 
 pytestmark = pytest.mark.slow
 
@@ -126,13 +115,6 @@ async def test_outputs_of_a_killed_cleaning_are_deleted(api: Api, reconciler, ta
     assert stored(api) == []
 
 
-async def test_outputs_are_deleted_if_the_source_was(api: Api, reconciler, source, task, outputs):
-    await Outputs(api.app.state.files).store(task, outputs)
-    await api.app.state.files.delete(source)
-    await swept(api, reconciler)
-    assert stored(api) == []
-
-
 async def test_outputs_are_kept_while_a_worker_may_be_writing_them(
     api: Api, reconciler, leases, source, task, outputs
 ):
@@ -216,97 +198,3 @@ async def test_the_same_task_on_two_files_has_two_folders(api: Api):
     async with asyncio.timeout(60):
         await asyncio.gather(*(curate.run({}, PROJECT, task.subject, 1) for task in tasks))
     assert sorted(left) == sorted(file.id for file in files)
-
-
-@pytest.fixture
-async def road(api: Api, redis_url) -> AsyncIterator[Road]:
-    async with road_to(redis_url) as road:
-        yield road
-
-
-@pytest.fixture
-async def cleaning(api: Api, road) -> AsyncIterator[MakeCleaning]:
-    """A cleaning of a worker whose Redis connection loses responses."""
-    redis = connect(road.url, retries=0)
-    yield MakeCleaning(Files(redis, api.app.state.storage), api.settings)
-    await redis.aclose(close_connection_pool=True)
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> CleanResult:
-    """The output of a cleaning on the worker's disk."""
-
-    def output(name: str) -> OutputFile:
-        path = tmp_path / name
-        path.write_text(f"rows of {name}")
-        data = path.read_bytes()
-        return OutputFile(str(path), 1, len(data), hashlib.sha256(data).hexdigest())
-
-    facts = canonical_facts(1, "chat")
-    checked = ValidationReport("chat", 1, 1, 1, 0, 0, {}, ())
-    return CleanResult(
-        source=ConvertResult(facts, checked, rows=1, bytes=1, sha256="0" * 64),
-        train=output("train"),
-        validation=output("validation"),
-        diff=output("diff"),
-        dropped={},
-        changed={},
-        changed_rows=0,
-    )
-
-
-async def ended(api: Api, task: Task) -> Task:
-    found = await Tasks(api.app.state.redis).collection(task.file_id).get(PROJECT, task.id)
-    assert found is not None
-    return found
-
-
-async def contents(api: Api, task: Task) -> list[str]:
-    """Return the cleaning's files in storage."""
-    files = api.app.state.files
-    found = []
-    assert task.result is not None
-    for name in ("training_file", "validation_file", "diff_file"):
-        record = await files.records.get(PROJECT, task.result[name])
-        found.append((await files.storage.get_bytes(record.content_key)).decode())
-    return found
-
-
-ROWS = ["rows of train", "rows of validation", "rows of diff"]
-
-
-async def test_a_cleaning_keeps_its_files_if_the_response_is_lost(
-    api: Api, road, cleaning, source, task, made
-):
-    road.lose(b"EXEC", task.id.encode())
-    await cleaning._keep(task, source, made)
-    assert road.lost == 1
-    assert (await ended(api, task)).state is TaskState.COMPLETED
-    assert await contents(api, await ended(api, task)) == ROWS
-
-
-async def test_a_cleaning_keeps_its_files_if_redis_goes_away(
-    api: Api, road, cleaning, source, task, made
-):
-    """The worker cannot know whether the records exist, so it must not delete the files."""
-    road.lose(b"EXEC", task.id.encode(), cut=True)
-    with pytest.raises(ConnectionError):
-        await cleaning._keep(task, source, made)
-    assert (await ended(api, task)).state is TaskState.COMPLETED
-    assert await contents(api, await ended(api, task)) == ROWS
-
-
-async def test_a_superseded_cleaning_leaves_nothing(api: Api, cleaning, source, task, made):
-    await Tasks(api.app.state.redis).restart(task)
-    with pytest.raises(AttemptSuperseded):
-        await cleaning._keep(task, source, made)
-    assert stored(api) == []
-
-
-async def test_a_cleaning_that_cannot_be_stored_leaves_nothing(
-    api: Api, cleaning, source, task, made
-):
-    Path(made.diff.path).unlink()
-    with pytest.raises((OSError, StorageMissing)):
-        await cleaning._keep(task, source, made)
-    assert stored(api) == []

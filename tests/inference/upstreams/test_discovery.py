@@ -93,7 +93,6 @@ async def test_settings_name_several_engines_with_commas(serve_engine, ask, unti
     settings = Settings(
         upstreams={BASE: f"{servers[0].url}, {servers[1].url}/,"},
         upstream_api_key=SecretStr("k"),
-        upstream_warmup_s=0,
     )
     async with Upstreams.from_settings(settings) as gateway:
         await until(lambda: replicas("serving") == 2)

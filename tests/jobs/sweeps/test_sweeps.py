@@ -76,16 +76,6 @@ async def test_each_combination_of_values_is_a_job(http, file_id):
     assert (await http.get(f"{SWEEPS}/{sweep['id']}")).json() == sweep
 
 
-async def test_a_key_of_the_last_version_is_not_used_again(http, file_id):
-    body = {"model": BASE_MODEL, "training_file": file_id, "values": RATES} | SHARE
-    key = {"idempotency-key": "one"}
-    for first, second in (("/v1/fine_tuning/sweeps", SWEEPS), (SWEEPS, "/v1/fine_tuning/sweeps")):
-        assert (await http.post(first, json=body, headers=key)).status_code == 200
-        again = await http.post(second, json=body, headers=key)
-        assert (again.status_code, again.json()["error"]["code"]) == (409, "idempotency_key_reused")
-        key = {"idempotency-key": "two"}
-
-
 async def test_sweeps_are_filtered_by_their_creator(http, file_id):
     sweep = await create(http, file_id)
     key_id = (await http.get("/v1/whoami")).json()["api_key"]["id"]

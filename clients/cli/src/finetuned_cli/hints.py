@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 _COMMANDS = (
-    (r"POST /v1/files/\{id\}/clean", "`finetuned files clean FILE_ID`"),
     (r"POST /v1/fine_tuning/jobs/([\w-]+)/evaluation", r"`finetuned jobs verdict \1 --again`"),
     (r"DELETE /v1/aliases/([^\s`]+?)(?=[.,;]?(?:\s|$))", r"`finetuned aliases delete \1`"),
     (r"GET /v1/models\b", "`finetuned models list --json`"),

@@ -136,7 +136,7 @@ async def read_diff_rows(
     change: Change | None,
     after: int,
     limit: int,
-    personal_data: PersonalDataMode = "show",
+    personal_data: PersonalDataMode,
 ) -> DiffPage:
     """Return a page of the rows that differ. Raises OldIndex and StorageMissing.
 

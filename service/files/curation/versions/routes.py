@@ -13,8 +13,12 @@ from service.core import clock, ids
 from service.core.errors import BadRequest, Conflict
 from service.core.storage import StorageMissing
 from service.datasets.contract.versions import Change
-from service.files.curation.file_tasks import require_named_file
-from service.files.curation.operations import IdempotencyKey, OperationId, TaskOperations
+from service.files.curation.operations import (
+    IdempotencyKey,
+    OperationId,
+    TaskOperations,
+    require_named_file,
+)
 from service.files.curation.recognizers.routes import Store as RecognizerStore
 from service.files.curation.records import Task, TaskKind
 from service.files.curation.routes import document, send_content
@@ -26,7 +30,6 @@ from service.files.curation.versions.schemas import (
     DatasetDiff,
     DatasetMerge,
     DiffRowObject,
-    MergeRequest,
 )
 from service.files.records import FileRecord, Files, FileStatus, Purpose
 from service.files.routes import Store
@@ -101,9 +104,11 @@ async def create_diff(
     """
 
     async def make() -> Task:
-        file, other = await require_pair(
-            files, caller, body.file_id, body.other_file_id, "other_file_id"
-        )
+        file = await require_named_file(files, caller, body.file_id, "file_id")
+        _require_rows(file, "file_id")
+        other = await require_named_file(files, caller, body.other_file_id, "other_file_id")
+        _require_rows(other, "other_file_id")
+        _require_no_error(other, "other_file_id")
         # The rows of the later file are stored when its check ends. A copy of them next to the
         # earlier file would outlive the later one.
         if other.status is FileStatus.UPLOADED:
@@ -234,8 +239,17 @@ async def create_merge(
     """
 
     async def make() -> Task:
-        task = await new_merge(body, caller, files)
-        return task.model_copy(update={"metadata": body.metadata})
+        for number, one in enumerate(body.files):
+            await _check_mergeable(files, caller, one.file_id, f"files.{number}.file_id")
+        return Task(
+            id=ids.new(ids.MERGE),
+            project_id=caller.project_id,
+            created_at=clock.now_s(),
+            file_id=body.files[0].file_id,
+            kind=TaskKind.MERGE,
+            options=body.stored(clean_name(body.filename)),
+            metadata=body.metadata,
+        )
 
     return await operations.create(make, body, caller, idempotency_key)
 
@@ -250,33 +264,6 @@ add_routes(
 )
 
 
-async def new_merge(body: MergeRequest, caller: Principal, files: Files) -> Task:
-    """Return the task that a request asks for. Raises NotFound and BadRequest."""
-    for number, one in enumerate(body.files):
-        await _check_mergeable(files, caller, one.file_id, f"files.{number}.file_id")
-    return Task(
-        id=ids.new(ids.MERGE),
-        project_id=caller.project_id,
-        created_at=clock.now_s(),
-        file_id=body.files[0].file_id,
-        kind=TaskKind.MERGE,
-        key_id=caller.key_id,
-        options=body.stored(clean_name(body.filename)),
-    )
-
-
-async def require_pair(
-    files: Files, caller: Principal, file_id: str, other_id: str, param: str
-) -> tuple[FileRecord, FileRecord]:
-    """Return the files to compare. `param` is the name of the parameter with the later one.
-
-    Raises NotFound, and BadRequest if they are unsuitable.
-    """
-    file = await require_named_file(files, caller, file_id, "file_id")
-    _require_rows(file, "file_id")
-    return file, await _require_source(files, caller, other_id, param)
-
-
 async def _check_mergeable(files: Files, caller: Principal, file_id: str, param: str) -> None:
     """Raise NotFound, or BadRequest if a parameter names a file that cannot be merged.
 
@@ -287,14 +274,6 @@ async def _check_mergeable(files: Files, caller: Principal, file_id: str, param:
     _require_rows(file, param)
     if file.row_format != "labeled":
         _require_no_error(file, param)
-
-
-async def _require_source(files: Files, caller: Principal, file_id: str, param: str) -> FileRecord:
-    """Return the training file that a parameter names. Raises NotFound and BadRequest."""
-    file = await require_named_file(files, caller, file_id, param)
-    _require_rows(file, param)
-    _require_no_error(file, param)
-    return file
 
 
 def _require_no_error(file: FileRecord, param: str) -> None:

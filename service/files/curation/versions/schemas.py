@@ -82,27 +82,6 @@ class MergeFields(BaseModel):
     )
 
 
-class MergeRequest(MergeFields):
-    """Files to merge, and options."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        ids = [file.file_id for file in self.files]
-        if len(set(ids)) < len(ids):
-            raise ValueError("'files' contains a file twice. Use its 'weight' instead.")
-        if self.balance == "languages" and any(file.weight is not None for file in self.files):
-            raise ValueError("'weight' cannot be combined with the balance 'languages'.")
-        return self
-
-    def stored(self, filename: str) -> dict[str, Any]:
-        """Return the request as stored in the task."""
-        given = self.model_dump(mode="json")
-        options = {name: given[name] for name in ("exact_duplicates", "balance", "seed")}
-        return {"files": given["files"], "filename": filename, "options": options}
-
-
 class MergedFileObject(BaseModel):
     """Result of a merge for the rows of a file."""
 
@@ -163,12 +142,29 @@ class DatasetDiff(TaskOperation):
         return {"other_file_id": options["other_file"]}
 
 
-class CreateDatasetMerge(MergeRequest):
+class CreateDatasetMerge(MergeFields):
     """Request to merge training files."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     metadata: Metadata | None = Field(
         default=None, description="Key-value pairs attached to the merge; up to 16."
     )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        ids = [file.file_id for file in self.files]
+        if len(set(ids)) < len(ids):
+            raise ValueError("'files' contains a file twice. Use its 'weight' instead.")
+        if self.balance == "languages" and any(file.weight is not None for file in self.files):
+            raise ValueError("'weight' cannot be combined with the balance 'languages'.")
+        return self
+
+    def stored(self, filename: str) -> dict[str, Any]:
+        """Return the request as stored in the task."""
+        given = self.model_dump(mode="json")
+        options = {name: given[name] for name in ("exact_duplicates", "balance", "seed")}
+        return {"files": given["files"], "filename": filename, "options": options}
 
 
 class DatasetMergeResult(BaseModel):

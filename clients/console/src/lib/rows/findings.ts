@@ -43,7 +43,6 @@ const ABOUT_THE_ANSWER = [
   "null_text",
   "broken_json",
   "schema_mismatch",
-  "very_short_answer",
   "answer_in_other_language",
   "cut_off_answer",
 ];

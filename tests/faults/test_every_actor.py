@@ -1,10 +1,10 @@
-"""The handlers and tasks of jobs, with a fault at each operation."""
+"""Every actor, with a fault at each of its operations."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.faults.actor.every import NAMES
+from tests.faults.actor.every import BY_NAME
 from tests.faults.enumeration import enumerate_faults
 
 pytestmark = [
@@ -15,6 +15,6 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("name", NAMES["jobs"])
-async def test_jobs(redis_url, tmp_path, name):
+@pytest.mark.parametrize("name", BY_NAME)
+async def test_every_actor(redis_url, tmp_path, name):
     await enumerate_faults(name, redis_url, tmp_path)
