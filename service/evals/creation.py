@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -22,13 +22,16 @@ from service.evals.data_sources import (
     EvalItem,
     FileContentSource,
     FileIdSource,
-    JsonlDataSource,
     SampledDataSource,
+    is_sampled,
+    stored_source,
 )
 from service.evals.item_schema import ItemSchema, SchemaInvalid
 from service.evals.records import EvalRecord, Evals, RunRecord
-from service.evals.schemas import CreateEval, CreateEvalRun
+from service.evals.schemas import CreateEval, CreateEvalRun, LogsDataSourceConfig
+from service.evals.stored_items import select_chats
 from service.files.records import Files, FileStatus, Purpose
+from service.files.stored_chats.records import StoredChats
 from service.grading.check import check
 from service.grading.errors import GraderInvalid
 from service.grading.results import pass_threshold
@@ -41,6 +44,7 @@ from service.inference.gateway.tools import (
 )
 from service.models.registry import ModelRegistry
 from service.web.auth import Principal
+from service.web.permissions import Permission
 
 # A run's record is written once for each chunk of outcomes.
 _MAX_DATA_SOURCE_BYTES: Final = 64 * 1024
@@ -81,6 +85,7 @@ async def create_eval(
             item_schema=config.item_schema,
             include_sample_schema=config.include_sample_schema,
             testing_criteria=[_with_threshold(grader) for grader in body.testing_criteria],
+            logs=config.model_dump() if isinstance(config, LogsDataSourceConfig) else None,
             key_id=caller.key_id,
         ),
         claim,
@@ -94,22 +99,27 @@ async def create_run(
     *,
     evals: Evals,
     files: Files,
+    stored_chats: StoredChats,
     registry: ModelRegistry,
     settings: Settings,
     claim: Claim[RunRecord],
 ) -> RunRecord:
     """Validate the request body, and store and enqueue the run.
 
-    Raises BadRequest, NotFound, RateLimited and ClaimLost.
+    Raises BadRequest, Forbidden, NotFound, RateLimited and ClaimLost.
     """
     source = body.data_source
-    if not isinstance(source, JsonlDataSource):
+    lines: Sequence[Any] | None = items_of(body)
+    if is_sampled(source):
         await _check_sampling(source, record, caller, registry)
         _check_formats(source)
     if isinstance(source.source, FileIdSource):
         await _check_file(source.source, caller, files)
-    else:
+    elif isinstance(source.source, FileContentSource):
         _check_items(source.source.content, ItemSchema(record.item_schema))
+    elif (stored := stored_source(source)) is not None:
+        caller.require(Permission.DATA_READ)
+        lines = await select_chats(stored, record, stored_chats)
     run = RunRecord(
         id=ids.new(ids.EVAL_RUN),
         project_id=caller.project_id,
@@ -119,15 +129,15 @@ async def create_run(
         name=body.name or "",
         metadata=body.metadata or {},
         data_source=_without_items(body),
-        model=None if isinstance(source, JsonlDataSource) else source.model,
+        model=source.model if is_sampled(source) else None,
         trace=dict(tracing.carrier()) or None,
     )
     await check_room(record, evals, settings)
-    return await _store(run, items_of(body), evals, files.storage, claim)
+    return await _store(run, lines, evals, files.storage, claim)
 
 
 def items_of(body: CreateEvalRun) -> list[dict[str, Any]] | None:
-    """Return the items in the request body, or None if they are in a file."""
+    """Return the items in the request body, or None if it has none."""
     source = body.data_source.source
     return [_line(row) for row in source.content] if isinstance(source, FileContentSource) else None
 
@@ -282,7 +292,7 @@ async def check_room(record: EvalRecord, evals: Evals, settings: Settings) -> No
 
 async def _store(
     run: RunRecord,
-    items: list[dict[str, Any]] | None,
+    items: Sequence[Any] | None,
     evals: Evals,
     storage: Storage,
     claim: Claim[RunRecord],

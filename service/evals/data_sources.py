@@ -5,22 +5,20 @@ Requests and responses use the same types, so that a run shows its request.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeGuard
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from service.datasets.limits import MAX_EVAL_ITEMS
 from service.grading.schemas import GraderMessage, ModelName
+from service.web.validation import Metadata
 
-NO_STORED_SOURCES: Final = (
-    "stored completions, responses and logs cannot be evaluated: upload a file with the purpose "
-    "'evals' and use the source 'file_id', or 'file_content'"
-)
 DEFAULT_TEMPERATURE: Final = 1.0
 DEFAULT_TOP_P: Final = 1.0
 DEFAULT_SEED: Final = 42
 _MAX_TOOLS: Final = 128
 MAX_MESSAGES: Final = 256
-_STORED: Final = ("logs", "stored_completions", "responses")  # looked up with any value
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class _Strict(BaseModel):
@@ -58,6 +56,81 @@ class FileIdSource(_Strict):
 Source = Annotated[FileContentSource | FileIdSource, Field(discriminator="type")]
 
 
+class _StoredSource(_Strict):
+    model: Annotated[str, Field(min_length=1, max_length=512)] | None = Field(
+        default=None, description="Only chats that this model answered; null for all models."
+    )
+    metadata: Metadata | None = Field(
+        default=None,
+        description="Metadata that a chat must have, besides the eval's. All pairs must match.",
+    )
+    created_after: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="Earliest time of a chat, as a Unix timestamp in seconds."
+    )
+    created_before: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="Latest time of a chat, as a Unix timestamp in seconds."
+    )
+    limit: Annotated[int, Field(ge=1, le=MAX_EVAL_ITEMS)] | None = Field(
+        default=None,
+        description="Maximum number of items. If there are more chats, the newest are used.",
+    )
+    personal_data: Literal["keep", "mask"] | None = Field(
+        default=None,
+        description="`mask` replaces values that are found to be personal, and numbers that may "
+        "be, in the chats before they are sampled, graded and stored with the run. By default, "
+        "they are as they were stored. An extension of OpenAI's schema.",
+    )
+
+
+class StoredCompletionsSource(_StoredSource):
+    """Stored chat completions."""
+
+    type: Literal["stored_completions"]
+
+
+class StoredResponsesSource(_StoredSource):
+    """Stored responses. `limit` and `personal_data` are extensions of OpenAI's schema."""
+
+    type: Literal["responses"]
+    instructions_search: Annotated[str, Field(min_length=1, max_length=512)] | None = Field(
+        default=None,
+        description="Text in the instructions of a response. Case is ignored.",
+    )
+    reasoning_effort: ReasoningEffort | None = Field(
+        default=None, description="Reasoning effort of the request."
+    )
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(
+        default=None, description="Temperature of the request."
+    )
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None, description="Nucleus sampling probability of the request."
+    )
+    tools: Annotated[list[str], Field(max_length=_MAX_TOOLS)] | None = Field(
+        default=None, description="Names of functions, all of which the request must have."
+    )
+    users: list[str] | None = Field(
+        default=None, description="Must be null or empty: `user` is not stored."
+    )
+
+    @field_validator("users")
+    @classmethod
+    def _not_stored(cls, users: list[str] | None) -> list[str] | None:
+        if users:
+            raise ValueError(
+                "responses are stored without 'user': use 'metadata' to tell users apart"
+            )
+        return users
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether a filter needs what is only in storage."""
+        names = ("instructions_search", "reasoning_effort", "temperature", "top_p", "tools")
+        return any(getattr(self, name) is not None for name in names)
+
+
+StoredSource = StoredCompletionsSource | StoredResponsesSource
+
+
 class TemplateMessages(_Strict):
     """Prompt made of messages that contain template variables such as `{{item.question}}`."""
 
@@ -87,8 +160,8 @@ class _Sampling(_Strict):
         description="Maximum number of tokens of an answer. Defaults to the rest of the model's "
         "context.",
     )
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
-        Field(default=None, description="Reasoning effort, for models that support it.")
+    reasoning_effort: ReasoningEffort | None = Field(
+        default=None, description="Reasoning effort, for models that support it."
     )
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = Field(
         default=None, description="Sampling seed. Defaults to 42."
@@ -146,30 +219,40 @@ class JsonlDataSource(_Strict):
 
 
 class CompletionsDataSource(_Strict):
-    """Items whose answers are sampled with chat completions."""
+    """Items whose answers are sampled with chat completions, or stored chat completions."""
 
     type: Literal["completions"]
-    source: Source = Field(description="Source of the items.")
+    source: Annotated[
+        FileContentSource | FileIdSource | StoredCompletionsSource, Field(discriminator="type")
+    ] = Field(description="Source of the items.")
     model: ModelName | None = Field(
         default=None,
         description="Model to sample from: a base model, a trained model, a checkpoint or an "
         "alias. An alias is resolved for each item.",
     )
-    input_messages: InputMessages | None = Field(default=None, description="Prompt of an item.")
+    input_messages: InputMessages | None = Field(
+        default=None,
+        description="Prompt of an item. If it is omitted, stored answers are graded as they are.",
+    )
     sampling_params: CompletionsSamplingParams | None = None
 
 
 class ResponsesDataSource(_Strict):
-    """Items whose answers are sampled with responses."""
+    """Items whose answers are sampled with responses, or stored responses."""
 
     type: Literal["responses"]
-    source: Source = Field(description="Source of the items.")
+    source: Annotated[
+        FileContentSource | FileIdSource | StoredResponsesSource, Field(discriminator="type")
+    ] = Field(description="Source of the items.")
     model: ModelName | None = Field(
         default=None,
         description="Model to sample from: a base model, a trained model, a checkpoint or an "
         "alias. An alias is resolved for each item.",
     )
-    input_messages: InputMessages | None = Field(default=None, description="Prompt of an item.")
+    input_messages: InputMessages | None = Field(
+        default=None,
+        description="Prompt of an item. If it is omitted, stored answers are graded as they are.",
+    )
     sampling_params: ResponsesSamplingParams | None = None
 
 
@@ -179,9 +262,14 @@ DataSource = Annotated[
 ]
 
 
-def refuse_stored(data_source: Any) -> Any:
-    """Refuse a source of stored completions with an explanation. Raises ValueError."""
-    source = data_source.get("source") if isinstance(data_source, dict) else None
-    if isinstance(source, dict) and source.get("type") in _STORED:
-        raise ValueError(NO_STORED_SOURCES)
-    return data_source
+def stored_source(source: DataSource) -> StoredSource | None:
+    """Return the source if the items are stored chats, or None."""
+    return source.source if isinstance(source.source, StoredSource) else None
+
+
+def is_sampled(source: DataSource) -> TypeGuard[SampledDataSource]:
+    """Return whether the answers are sampled, not given with the items or stored."""
+    if isinstance(source, JsonlDataSource):
+        return False
+    asked = (source.model, source.input_messages, source.sampling_params)
+    return stored_source(source) is None or any(one is not None for one in asked)

@@ -96,6 +96,31 @@ SAMPLE_SCHEMA: dict[str, Any] = {
     "required": ["model", "choices"],
 }
 
+_MESSAGE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "role": {"type": "string"},
+        "content": {"type": ["string", "null"]},
+        "name": {"type": "string"},
+        "tool_calls": {"type": "array", "items": {"type": "object"}},
+        "tool_call_id": {"type": "string"},
+    },
+    "required": ["role"],
+}
+CHAT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "input": {"type": "array", "items": _MESSAGE_SCHEMA},
+        "tools": {"type": "array", "items": {"type": "object"}},
+        "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
+        "id": {"type": "string"},
+        "model": {"type": "string"},
+        "created_at": {"type": "integer"},
+    },
+    "required": ["input"],
+}
+"""Schema of the items of evals of stored chats. OpenAI documents `input` only."""
+
 
 def _check_size(schema: Mapping[str, Any]) -> None:
     try:

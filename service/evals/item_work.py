@@ -25,7 +25,7 @@ from service.evals.judge import RunJudge
 from service.evals.outcomes import Outcome
 from service.evals.prompts import Message, PromptFailed
 from service.evals.records import ItemFigures, ItemStatus
-from service.evals.sampling import Sampled, Sampler, parse_given_sample
+from service.evals.sampling import Sampled, Sampler, given_answer
 from service.evals.tally import CriterionCounts, Tally, count_labels
 from service.grading.errors import GraderError, ItemFailed
 from service.grading.grade import grade
@@ -114,7 +114,7 @@ class ItemWork:
     async def _sample_answer(self, messages: Sequence[Message], row: Mapping[str, Any]) -> Sampled:
         if self._plan.sampler is None:
             given = row.get("sample")
-            return Sampled(sample=None if given is None else parse_given_sample(given))
+            return Sampled() if given is None else given_answer(given)
         return await self._plan.sampler.sample(messages)
 
     async def _grade(

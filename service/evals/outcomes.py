@@ -1,6 +1,6 @@
 """Stores the outcomes of items in chunks of JSON Lines. Redis knows in which chunk each one is.
 
-{project}/evals/{eval}/{run}/source.jsonl        the items that came with the request
+{project}/evals/{eval}/{run}/source.jsonl        the items of the request, or IDs of stored chats
 {project}/evals/{eval}/{run}/items/{chunk}       outcomes, written once and never changed
 """
 

@@ -66,6 +66,8 @@ class EvalRecord(Record):
     item_schema: dict[str, Any]
     include_sample_schema: bool
     testing_criteria: list[dict[str, Any]]
+    logs: dict[str, Any] | None = None
+    """Configuration of an eval of stored chats as requested, with `type` and `metadata`."""
     key_id: str = ""  # the key that created it; empty in records of versions before 0.3
 
 
@@ -112,6 +114,7 @@ class RunRecord(ResumedRecord):
     status: RunStatus = RunStatus.QUEUED
     error: WorkError | None = None
     items: int | None = None  # known once a worker has checked them
+    deleted_items: int = 0  # stored chats that were gone before the run read them
     tally: Tally = Tally()
     started_at: int | None = None
     finished_at: int | None = None
@@ -140,8 +143,13 @@ class RunRecord(ResumedRecord):
         return bool(self.data_source["source"]["type"] == "file_content")
 
     @property
+    def is_stored(self) -> bool:
+        """Whether the items are stored chats. Their IDs are in `source_key`."""
+        return self.data_source["source"]["type"] in ("stored_completions", "responses")
+
+    @property
     def source_key(self) -> str:
-        """Storage key of the items that came with the request."""
+        """Storage key of the items that came with the request, or of the IDs of stored chats."""
         return f"{self.folder}/source.jsonl"
 
     def start(self, now_s: int) -> Self:
@@ -155,13 +163,15 @@ class RunRecord(ResumedRecord):
             }
         )
 
-    def advance(self, more: Tally) -> Self:
-        """Add outcomes to the counters."""
-        return self.make_progress(tally=self.tally.plus(more))
+    def advance(self, more: Tally, deleted: int = 0) -> Self:
+        """Add outcomes, and the number of stored chats that were gone, to the counters."""
+        return self.make_progress(
+            tally=self.tally.plus(more), deleted_items=self.deleted_items + deleted
+        )
 
     def complete(self, now_s: int) -> Self:
         """Complete the run. Raises ValueError if items have no outcome, which would be a bug."""
-        if self.tally.done != self.items:
+        if self.tally.done + self.deleted_items != self.items:
             raise ValueError(f"{self.tally.done} of {self.items} items have an outcome")
         return self.end(RunStatus.COMPLETED, now_s)
 
@@ -178,7 +188,8 @@ class RunRecord(ResumedRecord):
         began, done = self.attempt_started_at, self.tally.done - self.attempt_started_with
         if began is None or done <= 0:
             return None
-        return now_s + round((self.items - self.tally.done) * max(now_s - began, 1) / done)
+        left = self.items - self.deleted_items - self.tally.done
+        return now_s + round(left * max(now_s - began, 1) / done)
 
 
 class ItemFigures(msgspec.Struct, frozen=True, array_like=True):
@@ -277,6 +288,8 @@ class Runs(WorkStore[RunRecord]):
         key = run.ref.items_key
 
         def also(pipe: Pipeline, after: RunRecord) -> None:
+            if not rows:
+                return  # all stored chats of the group were gone
             pipe.hset(key, mapping={str(n): msgspec.json.encode(row) for n, row in rows.items()})
             for place, (number, row) in enumerate(rows.items(), after.tally.done - len(rows)):
                 pipe.zadd(f"{key}:all", {str(number): place})

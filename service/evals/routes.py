@@ -35,6 +35,7 @@ from service.evals.schemas import (
 )
 from service.files.curation.masking import Masking
 from service.files.records import Files
+from service.files.stored_chats.records import StoredChats
 from service.models.registry import ModelRegistry
 from service.web import audit_trail
 from service.web.audit_events import AuditEvent
@@ -202,7 +203,8 @@ async def create_eval_run(
     requests of users.
 
     The status goes from `queued` to `in_progress`, and finally to `completed`, `failed` or
-    `canceled`. With the data source `jsonl`, the items contain the answers.
+    `canceled`. With the data source `jsonl`, the items contain the answers. Stored chats without
+    `input_messages` are graded with their own answers; to read them, the key needs `data.read`.
     """
     state = request.app.state
 
@@ -213,6 +215,7 @@ async def create_eval_run(
             caller,
             evals=store,
             files=cast("Files", state.files),
+            stored_chats=cast("StoredChats", state.stored_chats),
             registry=cast("ModelRegistry", state.registry),
             settings=cast("Settings", state.settings),
             claim=claim,

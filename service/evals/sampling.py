@@ -22,6 +22,7 @@ from service.inference.background.calls import Answered, EngineCalls, ModelUsage
 
 CHAT: Final = "/v1/chat/completions"
 RESPONSES: Final = "/v1/responses"
+_USAGE: Final = ("prompt_tokens", "completion_tokens")
 _UNUSABLE: Final = SampleFailed("engine_error", "The engine's answer has no message.")
 
 
@@ -52,12 +53,21 @@ class Sampler:
 
     async def sample(self, messages: Sequence[Message]) -> Sampled:
         """Sample an answer. Raises SampleFailed and ModelGone."""
-        path, key = (CHAT, "messages") if self._is_chat else (RESPONSES, "input")
+        path = CHAT if self._is_chat else RESPONSES
+        asked = {"messages": messages} if self._is_chat else {"input": _response_items(messages)}
         answered = await self._calls.ask(
-            self._model, path, {**self._fields, key: messages}, self._max_tokens
+            self._model, path, {**self._fields, **asked}, self._max_tokens
         )
         sample = parse_chat(answered) if self._is_chat else parse_response(answered)
         return Sampled(sample, answered.model, answered.usage, answered.seconds)
+
+
+def given_answer(given: Mapping[str, Any]) -> Sampled:
+    """Return the answer that a row gives. A stored one has its usage, which the run did not use."""
+    counts = {
+        name: n for name in _USAGE if isinstance(n := _object(given.get("usage")).get(name), int)
+    }
+    return Sampled(parse_given_sample(given), usage=ModelUsage(**counts))
 
 
 def parse_given_sample(given: Mapping[str, Any]) -> Sample:
@@ -109,6 +119,29 @@ def _common(params: CompletionsSamplingParams | ResponsesSamplingParams) -> dict
         "top_p": DEFAULT_TOP_P if params.top_p is None else params.top_p,
         "seed": DEFAULT_SEED if params.seed is None else params.seed,
     }
+
+
+def _response_items(messages: Sequence[Message]) -> list[Message]:
+    """Return the items of a response's input. Calls of tools and their results are items there."""
+    items: list[Message] = []
+    for message in messages:
+        calls = message.get("tool_calls") or ()
+        if message["role"] == "tool":
+            items.append(
+                {
+                    "type": "function_call_output",
+                    "call_id": message.get("tool_call_id"),
+                    "output": message.get("content") or "",
+                }
+            )
+        elif message.get("content") or not calls:
+            kept = {name: value for name, value in message.items() if name != "tool_calls"}
+            items.append(kept)
+        items += [
+            {"type": "function_call", "call_id": call.get("id"), **_object(call.get("function"))}
+            for call in calls
+        ]
+    return items
 
 
 def _given(**fields: Any) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from service.core import clock
-from service.evals.data_sources import NO_STORED_SOURCES, DataSource, refuse_stored
-from service.evals.item_schema import row_schema
+from service.evals.data_sources import DataSource
+from service.evals.item_schema import CHAT_SCHEMA, row_schema
 from service.evals.records import (
     EvalRecord,
     ItemRow,
@@ -45,10 +45,31 @@ class CustomDataSourceConfig(_Strict):
     )
 
 
+class LogsDataSourceConfig(_Strict):
+    """Stored chats as items. `stored_completions` is an older name of `logs`."""
+
+    type: Literal["logs", "stored_completions"]
+    metadata: Metadata | None = Field(
+        default=None, description="Metadata that the chats of all runs must have."
+    )
+
+    @property
+    def item_schema(self) -> dict[str, Any]:
+        """Schema of a stored chat."""
+        return CHAT_SCHEMA
+
+    @property
+    def include_sample_schema(self) -> bool:
+        """Stored chats have an answer."""
+        return True
+
+
 class CreateEval(_Strict):
     """Request body to create an eval."""
 
-    data_source_config: CustomDataSourceConfig = Field(description="Schema of the items.")
+    data_source_config: Annotated[
+        CustomDataSourceConfig | LogsDataSourceConfig, Field(discriminator="type")
+    ] = Field(description="Schema of the items, or which stored chats they are.")
     testing_criteria: Annotated[list[Grader], Field(min_length=1, max_length=MAX_GRADERS)] = Field(
         description="Graders of each item. Their names must be distinct."
     )
@@ -56,14 +77,6 @@ class CreateEval(_Strict):
         default=None, description="Key-value pairs of your own; up to 16."
     )
     name: Name | None = Field(default=None, description="Name of the eval.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _custom(cls, body: Any) -> Any:
-        config = body.get("data_source_config") if isinstance(body, dict) else None
-        if isinstance(config, dict) and config.get("type") in ("logs", "stored_completions"):
-            raise ValueError(NO_STORED_SOURCES)
-        return body
 
 
 class UpdateEval(_Strict):
@@ -86,6 +99,15 @@ class CustomDataSourceConfigObject(BaseModel):
     )
 
 
+class LogsDataSourceConfigObject(CustomDataSourceConfigObject):
+    """Stored chats as items, and the schema of a row: `item` and `sample`."""
+
+    type: Literal["logs", "stored_completions"]  # type: ignore[assignment]
+    metadata: dict[str, str] | None = Field(
+        description="Metadata that the chats of all runs must have."
+    )
+
+
 class EvalObject(BaseModel):
     """Eval: the schema of its items and the graders of its runs."""
 
@@ -93,7 +115,9 @@ class EvalObject(BaseModel):
     object: Literal["eval"] = "eval"
     created_at: int = Field(description="Unix timestamp in seconds.")
     name: str = Field(description="Name of the eval.")
-    data_source_config: CustomDataSourceConfigObject
+    data_source_config: Annotated[
+        CustomDataSourceConfigObject | LogsDataSourceConfigObject, Field(discriminator="type")
+    ]
     testing_criteria: list[Grader] = Field(description="Graders of each item.")
     metadata: dict[str, str] = Field(description="Key-value pairs that were set by the project.")
 
@@ -106,9 +130,11 @@ class EvalObject(BaseModel):
                 "created_at": record.created_at,
                 "name": record.name,
                 "data_source_config": {
+                    "type": "custom",
+                    **(record.logs or {}),
                     "schema": row_schema(
                         record.item_schema, with_sample=record.include_sample_schema
-                    )
+                    ),
                 },
                 "testing_criteria": record.testing_criteria,
                 "metadata": record.metadata,
@@ -135,13 +161,6 @@ class CreateEvalRun(_Strict):
         default=None, description="Key-value pairs of your own; up to 16."
     )
     name: Name | None = Field(default=None, description="Name of the run.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _not_stored(cls, body: Any) -> Any:
-        if isinstance(body, dict):
-            refuse_stored(body.get("data_source"))
-        return body
 
 
 class EvalRunError(BaseModel):
@@ -210,8 +229,8 @@ class EvalRunCriterionResult(BaseModel):
 
 
 class EvalRunObject(BaseModel):
-    """Run of an eval. `items`, `started_at`, `finished_at` and `estimated_finish` are extensions of
-    OpenAI's schema.
+    """Run of an eval. `items`, `deleted_items`, `started_at`, `finished_at` and `estimated_finish`
+    are extensions of OpenAI's schema.
     """
 
     id: str = Field(description="ID of the run, prefixed with `evalrun_`.")
@@ -220,7 +239,9 @@ class EvalRunObject(BaseModel):
     created_at: int = Field(description="Unix timestamp in seconds.")
     name: str = Field(description="Name of the run.")
     status: RunStatus = Field(description="Status of the run.")
-    model: str = Field(description="Model to sample from; empty if the answers are given.")
+    model: str = Field(
+        description="Model to sample from; empty if the answers are given or stored."
+    )
     data_source: DataSource = Field(description="Data source as requested.")
     error: EvalRunError | None = Field(description="Reason why the run failed, or null.")
     result_counts: EvalRunResultCounts
@@ -238,6 +259,10 @@ class EvalRunObject(BaseModel):
 
     # Extensions of OpenAI's schema.
     items: int | None = Field(description="Number of items; null until they are checked.")
+    deleted_items: int = Field(
+        description="Number of items whose stored chat was deleted, or expired, before the run "
+        "read it. They have no outcome."
+    )
     started_at: int | None = Field(description="Unix timestamp in seconds of the start.")
     finished_at: int | None = Field(description="Unix timestamp in seconds of the end.")
     estimated_finish: int | None = Field(
@@ -259,7 +284,7 @@ class EvalRunObject(BaseModel):
                 **run.model_dump(
                     include={
                         *("id", "eval_id", "created_at", "name", "status", "error", "metadata"),
-                        *("items", "started_at", "finished_at"),
+                        *("items", "deleted_items", "started_at", "finished_at"),
                     }
                 ),
                 "model": run.model or "",

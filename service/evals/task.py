@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic import TypeAdapter
 
@@ -19,15 +19,24 @@ from service.core import clock, metrics
 from service.core.records import Missing
 from service.core.storage import Storage, StorageMissing
 from service.datasets.checks.validate import eval_lines, parse_eval_item
-from service.evals.data_sources import DataSource, JsonlDataSource
+from service.evals.data_sources import (
+    DataSource,
+    ItemReferenceMessages,
+    is_sampled,
+    stored_source,
+)
 from service.evals.item_schema import ItemSchema
 from service.evals.item_work import ItemWork, Plan
 from service.evals.outcomes import Outcome, OutcomeWriter
 from service.evals.records import EvalRecord, Evals, RunRecord, Runs
 from service.evals.sampling import Sampler
+from service.evals.stored_items import StoredItems
 from service.evals.tally import Tally
 from service.files.curation.dataset_process import DatasetTaskFailed, fetch, scratch_folder
+from service.files.curation.masking import Masking
+from service.files.curation.recognizers.records import Recognizers
 from service.files.records import Files, FileStatus
+from service.files.stored_chats.records import StoredChats
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
 from service.inference.background.calls import EngineCalls, ModelGone, Resources
@@ -95,6 +104,12 @@ def read_items(path: Path, done: Collection[int]) -> Generator[tuple[int, dict[s
         number += 1
 
 
+class _Gone(NamedTuple):
+    """An item whose stored chat was deleted, or expired, after the attempt read it."""
+
+    number: int
+
+
 class RunAttempt:
     """One attempt at a run. `run()` returns when the run has ended, or after `stop()`."""
 
@@ -108,6 +123,7 @@ class RunAttempt:
         files: Files,
         folder: Path,
         concurrency: int,
+        stored: StoredItems | None = None,
     ) -> None:
         self._run = run
         self._record = record
@@ -116,6 +132,7 @@ class RunAttempt:
         self._files = files
         self._folder = folder
         self._concurrency = concurrency
+        self._stored = stored
         self._writer = OutcomeWriter(files.storage, run)
         self._crew = Crew(self._outcome, self._commit)
         self._preparing: asyncio.Task[Any] | None = None
@@ -132,17 +149,24 @@ class RunAttempt:
         Raises RunFailed, AttemptSuperseded, Missing, REDIS_ERRORS and StorageError.
         """
         self._preparing = asyncio.current_task()
-        path = await self._prepare()
-        done = await self._runs.finished_items(self._run)
+        items = await self._prepare()
         self._preparing = None
-        await self._crew.run(read_items(path, done), self._concurrency)
+        await self._crew.run(items, self._concurrency)
         if not self.stopped:
             self._run = await self._runs.change_own(
                 self._run, lambda run: run.complete(clock.now_s())
             )
 
-    async def _prepare(self) -> Path:
-        """Download the items, and check them if no attempt has."""
+    async def _prepare(self) -> Generator[tuple[int, dict[str, Any]]]:
+        """Download the items, check them if no attempt has, and return those without an outcome."""
+        done = await self._runs.finished_items(self._run)
+        if self._stored is not None:
+            items, gone = await self._stored.prepare(done)
+            change = {"items": items, "deleted_items": gone}
+            self._run = await self._runs.change_own(
+                self._run, lambda run: run.model_copy(update=change)
+            )
+            return self._stored.items()
         path = await fetch_items(self._run, self._files, self._files.storage, self._folder)
         if self._run.items is None:
             schema = ItemSchema(self._record.item_schema)
@@ -150,7 +174,7 @@ class RunAttempt:
             self._run = await self._runs.change_own(
                 self._run, lambda run: run.model_copy(update={"items": items})
             )
-        return path
+        return read_items(path, done)
 
     def stop(self) -> None:
         """Drop the items that are being worked on. Finished outcomes are still stored.
@@ -165,18 +189,27 @@ class RunAttempt:
     def notice(self, current: RunRecord) -> None:
         """Do nothing: a run that is canceled has already ended."""
 
-    async def _outcome(self, item: tuple[int, dict[str, Any]]) -> Outcome:
+    async def _outcome(self, item: tuple[int, dict[str, Any]]) -> Outcome | _Gone:
+        if await self._is_gone(item[1]):
+            return _Gone(item[0])
         try:
-            return await self._work.process(*item)
+            outcome = await self._work.process(*item)
         except ModelGone as e:
             raise RunFailed(e.code, e.message) from e
+        # Asked again, since an answer takes seconds: what was erased meanwhile is not stored.
+        return _Gone(item[0]) if await self._is_gone(item[1]) else outcome
 
-    async def _commit(self, outcomes: list[Outcome]) -> None:
+    async def _is_gone(self, row: dict[str, Any]) -> bool:
+        return self._stored is not None and not await self._stored.is_there(row)
+
+    async def _commit(self, found: list[Outcome | _Gone]) -> None:
+        outcomes = [one for one in found if isinstance(one, Outcome)]
+        gone = len(found) - len(outcomes)
         more = Tally()
         for outcome in outcomes:
             more = more.plus(outcome.tally)
-        rows = await self._writer.write(outcomes)
-        await self._runs.add_outcomes(self._run, lambda run: run.advance(more), rows)
+        rows = await self._writer.write(outcomes) if outcomes else {}
+        await self._runs.add_outcomes(self._run, lambda run: run.advance(more, gone), rows)
         for outcome in outcomes:
             metrics.EVAL_ITEMS.cell(outcome.status).inc()
 
@@ -184,6 +217,8 @@ class RunAttempt:
 _GRADERS: TypeAdapter[list[Grader]] = TypeAdapter(list[Grader])
 _DATA_SOURCE: TypeAdapter[DataSource] = TypeAdapter(DataSource)
 _NOT_SAMPLED: Final = {"seed": 0, "temperature": 0.0, "top_p": 0.0}
+_ASKED: Final = ItemReferenceMessages(type="item_reference", item_reference="item.input")
+"""What a stored answer answered."""
 # Replaces the items of the request, which the record does not contain.
 _NO_ITEMS: Final[list[Any]] = [{"item": {}}]
 
@@ -201,6 +236,8 @@ class RunEval(ResumableTask[RunRecord]):
         self._registry = resources.registry
         self._settings = resources.settings
         self._access = resources.access
+        self._stored_chats = StoredChats(self._files.redis, self._files.storage)
+        self._masking = Masking(Recognizers(self._files.redis))
 
     async def _clear(self, run: RunRecord) -> None:
         await self._runs.forget_deleted(run)
@@ -227,15 +264,23 @@ class RunEval(ResumableTask[RunRecord]):
                     files=self._files,
                     folder=folder,
                     concurrency=2 * concurrency,  # others are sampled while answers are graded
+                    stored=self._stored_items(run, folder),
                 )
         finally:
             running.inc(-1)
 
+    def _stored_items(self, run: RunRecord, folder: Path) -> StoredItems | None:
+        source = stored_source(_parse_data_source(run))
+        if source is None:
+            return None
+        path = folder / "chats.jsonl"
+        return StoredItems(run, source, self._stored_chats, self._masking, path)
+
     async def _plan(self, run: RunRecord, record: EvalRecord, calls: EngineCalls) -> Plan:
         source = _parse_data_source(run)
         graders = _GRADERS.validate_python(record.testing_criteria)
-        if isinstance(source, JsonlDataSource):
-            return Plan(graders, None, None, _NOT_SAMPLED, 0)
+        if not is_sampled(source):
+            return Plan(graders, _ASKED if run.is_stored else None, None, _NOT_SAMPLED, 0)
         assert source.model is not None
         params = source.sampling_params
         return Plan(

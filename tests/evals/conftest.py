@@ -16,6 +16,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from service.config import Settings
+from service.core import clock
 from tests.conftest import BASE_MODEL, Api
 from tests.http_server import http_server
 
@@ -108,7 +109,8 @@ class Engine:
 
 
 def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:
-    return body.get("messages") or body["input"]
+    asked: Any = body.get("messages") or body["input"]
+    return [{"content": asked}] if isinstance(asked, str) else asked
 
 
 async def answered(request: web.Request, body: dict[str, Any]) -> web.Response:
@@ -119,9 +121,11 @@ async def answered(request: web.Request, body: dict[str, Any]) -> web.Response:
 def says(request: web.Request, body: dict[str, Any], text: str, **message: Any) -> web.Response:
     """An answer with this text."""
     if request.path == "/v1/responses":
-        output = [{"type": "message", "content": [{"type": "output_text", "text": text}]}]
+        part = {"type": "output_text", "text": text}
+        output = [{"type": "message", "role": "assistant", "content": [part]}]
         usage: dict[str, Any] = {"input_tokens": 10, "output_tokens": 2, "total_tokens": 12}
-        shown = {"status": "completed", "output": output, "usage": usage}
+        shown: dict[str, Any] = {"status": "completed", "output": output, "usage": usage}
+        shown |= {"id": f"resp_{_id(request)}", "created_at": clock.now_s()}
     else:
         whole = {"role": "assistant", "content": text, **message}
         usage = {
@@ -132,7 +136,12 @@ def says(request: web.Request, body: dict[str, Any], text: str, **message: Any) 
         }
         choices = [{"index": 0, "message": whole, "finish_reason": "stop"}]
         shown = {"choices": choices, "usage": usage}
+        shown |= {"id": f"chatcmpl-{_id(request)}", "created": clock.now_s()}
     return web.json_response({"model": body["model"], **shown})
+
+
+def _id(request: web.Request) -> str:
+    return request.headers.get("x-request-id") or "none"
 
 
 @pytest.fixture

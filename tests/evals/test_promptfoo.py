@@ -344,7 +344,8 @@ async def test_an_archive_of_openai_evals_is_imported(
         {"id": "eval_a", "name": "Kept", "metadata": {},
          "data_source_config": {"type": "custom", "schema": row}, "testing_criteria": [grader]},
         {"id": "eval_b", "name": "Logs", "metadata": None,
-         "data_source_config": {"type": "logs", "schema": {}}, "testing_criteria": [grader]},
+         "data_source_config": {"type": "logs", "metadata": {"usecase": "chat"}, "schema": {}},
+         "testing_criteria": [{**grader, "reference": "A"}]},
     ]  # fmt: skip
     source = {
         "type": "completions",
@@ -359,8 +360,14 @@ async def test_an_archive_of_openai_evals_is_imported(
     (tmp_path / "evals.json").write_text(json.dumps(evals))
     runs = [{"id": "evalrun_a", "name": "nightly", "created_at": 1, "data_source": source}]
     (tmp_path / "evals" / "eval_a" / "runs.json").write_text(json.dumps(runs))
+    (tmp_path / "evals" / "eval_b").mkdir()
+    stored = {"type": "completions", "source": {"type": "stored_completions"}}
+    runs = [{"id": "evalrun_b", "name": "logs", "created_at": 1, "data_source": stored}]
+    (tmp_path / "evals" / "eval_b" / "runs.json").write_text(json.dumps(runs))
     words = ("evals", "import", str(tmp_path), "--model", BASE_MODEL, "--json")
     assert await command(*words) == 1
-    assert "eval_b: items from `logs`" in capsys.readouterr().err
+    assert "eval_b: none of its runs can be repeated" in capsys.readouterr().err
     assert await command(*words, "--partial") == 0
     assert await statuses(http, capsys, work) == {"1": "pass", "2": "pass"}
+    kept = (await http.get("/v1/evals")).json()["data"][-1]
+    assert kept["data_source_config"]["metadata"] == {"usecase": "chat"}

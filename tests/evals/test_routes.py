@@ -134,8 +134,9 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "value", "param", "words"),
     [
-        ("data_source_config", {"type": "logs", "metadata": {}}, None, "cannot be evaluated"),
-        ("data_source_config", {"type": "stored_completions"}, None, "cannot be evaluated"),
+        ("data_source_config", {"type": "logs", "metadata": {"a": 1}}, None, "a string"),
+        ("data_source_config", {"type": "stored_completions"},
+         "testing_criteria.0.reference", "unknown template variable"),
         ("data_source_config.item_schema", {"type": "objekt"},
          "data_source_config.item_schema", "not valid"),
         ("data_source_config.item_schema", {"$ref": "http://127.0.0.1:9/x"},
@@ -241,8 +242,12 @@ def run_with(**changes: Any) -> dict[str, Any]:
         ({"input_messages": {"type": "template", "template": [
             {"role": "user", "content": {"type": "input_image", "image_url": "x"}}]}}, 400,
          None, "input_image"),
-        ({"source": {"type": "stored_completions"}}, 400, None, "cannot be evaluated"),
-        ({"source": {"type": "responses"}, "type": "responses"}, 400, None, "cannot be evaluated"),
+        ({"source": {"type": "stored_completions"}}, 400, "data_source.source.type", "'logs'"),
+        ({"source": {"type": "responses"}, "type": "responses"}, 400,
+         "data_source.source.type", "'logs'"),
+        ({"source": {"type": "responses"}}, 400, None, "stored_completions"),
+        ({"source": {"type": "responses", "users": ["ann"]}, "type": "responses"}, 400,
+         None, "without 'user'"),
         ({"source": {"type": {}}}, 400, None, "expected one of"),
         ({"source": {"type": "file_content", "content": []}}, 400, None, "at least 1"),
         ({"source": {"type": "file_id", "id": "file-" + "z" * 24}}, 404,

@@ -130,6 +130,12 @@ _CHECKS: Final[dict[str, Check]] = {
         "Nothing to do if that is right: write prompts in the same way when you ask the trained "
         "model. Otherwise, remove the column.",
     ),
+    "rated_answers": _info(
+        "The file has answers that people rated, and is read as {shape}.",
+        "Nothing to do if that is right. The format's shape chooses what ratings become: labeled "
+        "(each answer with its rating, for the method kto), chat (the liked answers, to imitate), "
+        "or preference (a liked and a disliked answer to the same prompt, for the method dpo).",
+    ),
     "unused_system": _warning(
         "The field system is not used, because the messages begin with another system message.",
         "Keep one of the two, or put both texts into one.",
@@ -289,6 +295,23 @@ _CHECKS: Final[dict[str, Check]] = {
     "no_assistant": _error(
         "The chat has {count} speakers, and nothing says which of them is the assistant.",
         'Name who answers, for example {"roles": {"Ann": "assistant"}}; all others are users.',
+    ),
+    "no_ratings": _error(
+        "No answer has a rating that is clearly good or bad.",
+        "Export answers with thumbs up or down.",
+    ),
+    "no_rated_pairs": _error(
+        "No prompt has both a liked and a disliked answer, so there are no preferences.",
+        "Set the format's shape to labeled, or to chat for the liked answers.",
+    ),
+    "several_ratings": _error(
+        "Several columns may be the users' feedback: {columns}.",
+        'Name the one to use, for example {"columns": {"label": "user-feedback"}}.',
+    ),
+    "ratings_without_answers": _error(
+        "The file has ratings, but not the answers that were rated.",
+        "From Open WebUI, use the export of an administrator's feedback page, which has a snapshot "
+        "of each chat. From Langfuse, export traces or observations: their scores are columns.",
     ),
     "empty_field": _error("The field {field} is empty.", "Fill it in, or remove the row."),
     # Rows

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, printable, refuse
 from service.datasets.checks.negative_labels import are_labels
 from service.datasets.formats.chat_apps import find_app, read_messages
+from service.datasets.formats.feedback import feedback_rows, find_feedback
 from service.datasets.formats.options import WORKBOOKS, FormatOptions, Record, Shape, row_format_of
 from service.datasets.formats.shapes import find_shape, has_prompt, is_known
 from service.datasets.formats.table_layout import find_message_columns, forms_shape, group_messages
@@ -241,7 +242,8 @@ class RecordSample(NamedTuple):
     """The records of a file, and a sample of the first ones.
 
     `records` yields all records, including the sampled ones. `unfolded` is whether they were inside
-    other values, and `as_text` whether the container stores booleans as text.
+    other values, `as_text` whether the container stores booleans as text, and `are_rated` whether
+    they were made of rated answers.
     """
 
     first: list[Record]
@@ -249,6 +251,7 @@ class RecordSample(NamedTuple):
     records: Iterator[Record]
     unfolded: bool
     as_text: bool
+    are_rated: bool = False
 
     def values(self, column: str) -> list[Any]:
         """Return the values of a column in the sampled objects, or None where it is missing."""
@@ -261,13 +264,19 @@ def sample_records(
 ) -> RecordSample:
     """Unfold the records if necessary, and sample the first ones."""
     unfolded = False
-    if container in ("json", "jsonl", "parquet"):
+    first = _first(records)
+    records = chain(first, records)
+    if (read := find_feedback((record.value for record in first), options)) is not None:
+        records, unfolded = feedback_rows(records, read, options), True
+    elif container in ("json", "jsonl", "parquet"):
         records, unfolded = unfold(records, options)
     else:
         records, unfolded = _unfold_json_column(records, options)
     first = _first(records)
-    as_text = container in ("csv", *WORKBOOKS)
-    return RecordSample(first, _columns(first), chain(first, records), unfolded, as_text)
+    is_rated = read is not None
+    as_text = container in ("csv", *WORKBOOKS) and not is_rated
+    whole = chain(first, records)
+    return RecordSample(first, _columns(first), whole, unfolded, as_text, is_rated)
 
 
 def interpret_columns(sample: RecordSample, options: FormatOptions, log: IssueLog) -> ColumnMeaning:
@@ -285,6 +294,8 @@ def interpret_columns(sample: RecordSample, options: FormatOptions, log: IssueLo
         records, canonical, grouped = group_messages(records, columns), False, True
     else:
         raise _no_shape(sample.first, sample.columns)
+    if sample.are_rated:
+        log.add(make_issue("rated_answers", shape=shape))
     if "context" in fields:
         log.add(make_issue("joined_context", column=printable(fields["context"])))
     used = set(named.values())

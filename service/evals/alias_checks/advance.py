@@ -164,7 +164,7 @@ class CheckRunner:
         )
         try:
             await check_room(record, self._evals, self._settings)
-            if run.is_inline:
+            if run.is_inline or run.is_stored:
                 items = await self._storage.get_bytes(baseline.source_key)
                 await self._storage.put_bytes(run.source_key, items)
             key = self._evals.runs.collection(record.id).key(run.project_id, run.id)

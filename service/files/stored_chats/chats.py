@@ -17,6 +17,7 @@ _SAMPLING: Final = (
     *("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed"),
     *("max_tokens", "max_completion_tokens"),
 )
+_EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _CONTEXT: Final = ("tools", "parallel_tool_calls")
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -78,7 +79,12 @@ def event_data(stream: bytes) -> Iterator[bytes]:
 
 def read_sampling(request: dict[str, Any]) -> dict[str, Any]:
     """Return the sampling parameters of a request."""
-    return {name: request[name] for name in _SAMPLING if _is_number(request.get(name))}
+    found = {name: request[name] for name in _SAMPLING if _is_number(request.get(name))}
+    reasoning = request.get("reasoning")
+    effort = request.get("reasoning_effort") or (
+        reasoning.get("effort") if isinstance(reasoning, dict) else None
+    )
+    return found | ({"reasoning_effort": effort} if effort in _EFFORTS else {})
 
 
 def read_metadata(given: Any) -> dict[str, str]:

@@ -88,6 +88,8 @@ NAMES: Final = {
     # Evals and inference
     "CustomDataSourceConfig": "CreateEvalDataSourceConfig",
     "CustomDataSourceConfigObject": "EvalDataSourceConfig",
+    "LogsDataSourceConfig": "CreateEvalLogsDataSourceConfig",
+    "LogsDataSourceConfigObject": "EvalLogsDataSourceConfig",
     "OutputItemObject": "EvalRunOutputItem",
     "OutputItemResult": "EvalRunOutputItemResult",
     "OutputItemSample": "EvalRunOutputItemSample",

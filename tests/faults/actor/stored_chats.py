@@ -8,12 +8,19 @@ from collections.abc import AsyncIterator
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError
 from service.files.stored_chats.records import StoredChats
-from tests.faults.actor.base import Actor, answered, both, requests, send
+from tests.faults.actor.base import Actor, answered, both, make, requests, send, works
 from tests.faults.invariants import listed
 from tests.faults.world import World
 from tests.files.stored_chats.support import store_chat
 
 _CHATS = "/v1/chat/completions"
+_GRADER = {
+    "type": "string_check",
+    "name": "replaced",
+    "input": "{{sample.output_text}}",
+    "reference": "[EMAIL]",
+    "operation": "like",
+}
 _ONE = f"{_CHATS}/chatcmpl-1"
 
 
@@ -68,6 +75,25 @@ async def _files(world: World) -> int:
     return len(await listed(world, "/v1/files"))
 
 
+async def _run_waits(world: World) -> None:
+    """Create an eval of stored chats and a run on two of them."""
+    for number in (1, 2):
+        await store_chat(_stored_chats(world), world.notes["project"], number)
+    body = {"data_source_config": {"type": "logs"}, "testing_criteria": [_GRADER]}
+    await make(world, "/v1/evals", "eval", json=body)
+    source = {"type": "completions", "source": {"type": "stored_completions"}}
+    await make(world, f"/v1/evals/{world.notes['eval']}/runs", "run", json={"data_source": source})
+
+
+async def _each_item_has_a_chat(world: World) -> AsyncIterator[str]:
+    """A run counts the chats that were deleted before it read them."""
+    path = f"/v1/evals/{world.notes['eval']}/runs/{world.notes['run']}"
+    run = (await world.http.get(path)).json()
+    items = await listed(world, f"{path}/output_items")
+    if run["status"] != "completed" or len(items) + run["deleted_items"] != 2:
+        yield f"a run on stored chats is {run['status']} with {len(items)} of 2 items"
+
+
 STORED_CHATS = (
     Actor("store-chat", _store, again=_store, check=both(_each_can_be_read)),
     requests("updateChatCompletion", _update, arrange=_stored, acts={"delete": _delete}),
@@ -75,5 +101,12 @@ STORED_CHATS = (
         "deleteChatCompletion", _delete, arrange=_stored, check=both(_gone, answered(200, 404))
     ),
     requests("deleteChatCompletions", _delete_all, arrange=_stored, check=_gone),
+    Actor(
+        "run-eval-of-chats",
+        works("evals"),
+        _run_waits,
+        acts={"delete": _delete},
+        check=_each_item_has_a_chat,
+    ),
     requests("createStoredChatFile", _make_file, arrange=_stored, check=_each_can_be_read),
 )

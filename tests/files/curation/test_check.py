@@ -22,6 +22,7 @@ import zstandard
 
 from service.core import clock
 from tests.conftest import Api, checked, upload
+from tests.datasets.file_cases import feedback
 
 pytestmark = pytest.mark.slow
 
@@ -245,3 +246,21 @@ async def test_a_small_file_with_too_many_bytes_of_rows_is_refused_and_not_store
     assert (cleaning["status"], cleaning["error"]["code"]) == ("failed", "rows_too_large")
     storage = Path(urlsplit(api.settings.storage_url).path)
     assert sum(path.stat().st_size for path in storage.rglob("*") if path.is_file()) < 100_000
+
+
+async def test_rated_answers_become_the_rows_that_the_shape_names(http, work, put, report):
+    """The upload alone is enough: without a shape, each answer keeps its rating."""
+    export = next(case for case in feedback.cases() if case.name == "Open WebUI, pairs")
+    plain = await put(export.data, "feedback.json")
+    pairs = await put(export.data, "feedback.json", format='{"shape": "preference"}')
+    liked = await put(export.data, "feedback.json", format='{"shape": "chat"}')
+    async with work("cpu"):
+        files = [await checked(http, one) for one in (plain, pairs, liked)]
+        found = (await report(files[0]["id"])).json()["validation"]
+    assert [(one["status"], one["rows"], one["found"]["row_format"]) for one in files] == [
+        ("processed", 4, "labeled"),
+        ("processed", 1, "preference"),
+        ("processed", 3, "chat"),
+    ]
+    [choice] = [issue for issue in found["issues"] if issue["code"] == "rated_answers"]
+    assert "shape" in choice["fix"]

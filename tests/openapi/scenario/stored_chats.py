@@ -39,6 +39,7 @@ async def all_of(world: World, stored_chats: StoredChats, project_id: str, model
         json={"model": model, "metadata": good["metadata"], "filename": "good.jsonl"},
     )
     await world.call(_FILE, expect=400, json={"model": "unknown"})
+    await _evaluate(world)
     await world.call(_DELETE, "one", path=one)
     for operation in (_GET, _MESSAGES, _DELETE):
         await world.call(operation, expect=404, path={"completion_id": NO_CHAT})
@@ -46,3 +47,30 @@ async def all_of(world: World, stored_chats: StoredChats, project_id: str, model
     delete_all = partial(world.call, "deleteChatCompletions", key="project_admin")
     await delete_all(expect=400, query={"model": "m" * 513})
     await delete_all("all")
+
+
+async def _evaluate(world: World) -> None:
+    """Create an eval of stored chats and a run of it, and delete both."""
+    grader = {
+        "type": "string_check",
+        "name": "has no address",
+        "input": "{{sample.output_text}}",
+        "reference": "[EMAIL]",
+        "operation": "ne",
+    }
+    body = {
+        "name": "Stored chats",
+        "data_source_config": {"type": "logs", "metadata": {"channel": "web"}},
+        "testing_criteria": [grader],
+    }
+    made = await world.call("createEval", "logs", "Grade stored chats", json=body)
+    path = {"eval_id": made.json()["id"]}
+    source = {"type": "stored_completions", "limit": 100, "personal_data": "mask"}
+    run = {"name": "last chats", "data_source": {"type": "completions", "source": source}}
+    await world.call(
+        "createEvalRun", "stored", "Stored answers are graded, masked", path=path, json=run
+    )
+    source = {"type": "stored_completions", "metadata": {"channel": "phone"}}
+    run = {"data_source": {"type": "completions", "source": source}}
+    await world.call("createEvalRun", expect=400, path=path, json=run)
+    await world.call("deleteEval", path=path)

@@ -140,20 +140,11 @@ def _of_archive(folder: Path, judge: str | None) -> tuple[_Plan, list[str]]:
     planned: _Plan = []
     faults = []
     for one in _read(folder / _EVALS):
-        config = one["data_source_config"]
-        if config["type"] != "custom":
-            faults.append(f"{one['id']}: items from `{config['type']}` are not stored here")
-            continue
-        properties = config["schema"].get("properties", {})
         graders = [_with_judge(grader, judge) for grader in one["testing_criteria"]]
         request = {
             "name": one.get("name") or one["id"],
             "metadata": one.get("metadata") or None,
-            "data_source_config": {
-                "type": "custom",
-                "item_schema": properties.get("item", {"type": "object"}),
-                "include_sample_schema": "sample" in json.dumps([properties, graders]),
-            },
+            "data_source_config": _data_source_config(one["data_source_config"], graders),
             "testing_criteria": graders,
         }
         runs = sorted(_read(folder / "evals" / one["id"] / "runs.json"), key=_created)
@@ -162,6 +153,17 @@ def _of_archive(folder: Path, judge: str | None) -> tuple[_Plan, list[str]]:
             faults.append(f"{one['id']}: none of its runs can be repeated, as items are missing")
         planned.append((request, found[-1:]))
     return planned, faults
+
+
+def _data_source_config(config: Mapping[str, Any], graders: list[Any]) -> dict[str, Any]:
+    if config["type"] != "custom":  # the chats that this project stores
+        return {"type": config["type"], "metadata": config.get("metadata") or None}
+    properties = config["schema"].get("properties", {})
+    return {
+        "type": "custom",
+        "item_schema": properties.get("item", {"type": "object"}),
+        "include_sample_schema": "sample" in json.dumps([properties, graders]),
+    }
 
 
 def _created(run: Mapping[str, Any]) -> int:

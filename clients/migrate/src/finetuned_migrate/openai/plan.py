@@ -201,7 +201,11 @@ class Planner:
             (len(ended), "jobs without a model", "they failed or were canceled"),
             (len(results), "files with results", "they describe trainings at OpenAI"),
             (len(missing), "files without content", "OpenAI did not give them"),
-            (len(hosted), "evals of stored completions", "completions are not stored here"),
+            (
+                len(hosted),
+                "evals of stored chats",
+                "`finetuned evals import` creates them here, without the chats at OpenAI",
+            ),
             (
                 len(others),
                 "evals",
