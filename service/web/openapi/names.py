@@ -88,6 +88,7 @@ NAMES: Final = {
     "Phase": "FineTuningJobEvaluationPhase",
     "PositionObject": "HumanReviewPosition",
     "PreferenceObject": "HumanReviewPreference",
+    "ReliabilityObject": "HumanReviewReliability",
     "RestartEvaluation": "RestartFineTuningJobEvaluation",
     "ShareObject": "HumanReviewShare",
     "StandardHyperparameters": "FineTuningJobHyperparameters",
