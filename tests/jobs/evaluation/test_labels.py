@@ -251,44 +251,42 @@ async def choose(http, url: str, item: dict[str, Any], column: str) -> dict[str,
 async def test_a_queue_does_not_say_which_model_gave_an_answer(api: Api, http, url):
     found = await queue(http, url, limit=100)
     assert found["pairs"] == [["prompt", "tuned"], ["base", "tuned"]]
-    assert sorted(one["row"] for one in found["data"]) == list(range(1, 12)), "12 was not answered"
-    for item in found["data"]:
-        assert item.keys() == {
-            *("id", "object", "row", "language", "prompt", "answers", "shown", "labels")
-        }
+    assert sorted(one["row"] for one in found["tasks"]) == list(range(1, 12)), "12 was not answered"
+    for item in found["tasks"]:
+        assert item.keys() == {*("row", "language", "prompt", "answers", "shown", "labels")}
         assert all(answer.keys() == {"text", "tool_calls"} for answer in item["answers"])
-    orders = {tuple(columns(one)) for one in found["data"]}
+    orders = {tuple(columns(one)) for one in found["tasks"]}
     assert orders == {("prompt", "tuned"), ("tuned", "prompt")}
     assert await queue(http, url, limit=100) == found, "the order stays"
     async with await api.client(role=Role.READER) as colleague:
         theirs = await queue(colleague, url, limit=100)
-        assert [one["row"] for one in theirs["data"]] == [one["row"] for one in found["data"]]
-        assert [columns(one) for one in theirs["data"]] != [columns(one) for one in found["data"]]
-    item = found["data"][0]
+        assert [one["row"] for one in theirs["tasks"]] == [one["row"] for one in found["tasks"]]
+        assert [columns(one) for one in theirs["tasks"]] != [columns(one) for one in found["tasks"]]
+    item = found["tasks"][0]
     label = await choose(http, url, item, "tuned")
     assert (label["compared"], label["winner"]) == (columns(item), "tuned")
-    assert item["row"] not in [one["row"] for one in (await queue(http, url))["data"]]
+    assert item["row"] not in [one["row"] for one in (await queue(http, url))["tasks"]]
     again = await queue(http, url, row=item["row"])
-    assert [one["shown"] for one in again["data"]] == [item["shown"]]
+    assert [one["shown"] for one in again["tasks"]] == [item["shown"]]
     base = await queue(http, url, compared=["tuned", "base"], limit=1)
-    assert (base["compared"], base["has_more"]) == (["base", "tuned"], True)
-    assert set(columns(base["data"][0])) == {"base", "tuned"}
+    assert (base["compared"], len(base["tasks"])) == (["base", "tuned"], 1)
+    assert set(columns(base["tasks"][0])) == {"base", "tuned"}
 
 
 async def test_a_queue_brings_several_people_to_the_same_rows(api: Api, http, url):
-    items = (await queue(http, url))["data"]
+    items = (await queue(http, url))["tasks"]
     for item in items[3:6]:
         await choose(http, url, item, "tuned")
     begun = [one["row"] for one in items[3:6]]
     async with await api.client(role=Role.READER) as ben, await api.client() as cho:
-        first = (await queue(ben, url))["data"]
+        first = (await queue(ben, url))["tasks"]
         assert [one["row"] for one in first[:3]] == begun, "rows that others began come first"
         assert [one["labels"] for one in first[:4]] == [1, 1, 1, 0]
         for item in first[:2]:
             await choose(ben, url, item, "tie")
         after = await queue(cho, url)
-        assert after["data"][0]["row"] == begun[2]
-        assert not {one["row"] for one in after["data"]} & set(begun[:2]), "have two labels"
+        assert after["tasks"][0]["row"] == begun[2]
+        assert not {one["row"] for one in after["tasks"]} & set(begun[:2]), "have two labels"
         progress = after["progress"]
         assert {k: progress[k] for k in ("rows", "done", "open", "own")} == {
             "rows": 11,
@@ -299,11 +297,11 @@ async def test_a_queue_brings_several_people_to_the_same_rows(api: Api, http, ur
         assert [one["labels"] for one in progress["reviewers"]] == [3, 2]
         assert (await queue(ben, url))["progress"]["own"] == 2
         third = await queue(cho, url, overlap=3)
-        assert [one["row"] for one in third["data"][:3]] == begun
+        assert [one["row"] for one in third["tasks"][:3]] == begun
 
 
 async def test_a_reviewer_sees_labels_of_others_after_their_own(api: Api, http, url):
-    items = (await queue(http, url))["data"]
+    items = (await queue(http, url))["tasks"]
     for item in items[:2]:
         await choose(http, url, item, "tuned")
     async with (
@@ -311,7 +309,7 @@ async def test_a_reviewer_sees_labels_of_others_after_their_own(api: Api, http, 
         await api.client(role=Role.PROJECT_ADMIN) as admin,
     ):
         assert (await ben.get(f"{url}/labels")).json()["data"] == []
-        mine = (await queue(ben, url))["data"][0]
+        mine = (await queue(ben, url))["tasks"][0]
         await choose(ben, url, mine, "prompt")
         seen = (await ben.get(f"{url}/labels")).json()["data"]
         assert sorted((one["row"], one["winner"], one["is_own"]) for one in seen) == [
@@ -336,7 +334,7 @@ async def test_disputed_rows_begin_with_opposite_preferences(api: Api, http, url
 
 
 async def test_labels_of_answers_that_were_not_shown_are_refused(api: Api, http, evaluation, url):
-    item = (await queue(http, url))["data"][0]
+    item = (await queue(http, url))["tasks"][0]
     path, body = f"{url}/labels/{item['row']}", {"compared": ["prompt", "tuned"]}
     for fields, status in (
         ({"winner": "tuned", "shown": item["shown"]}, 400),
@@ -365,7 +363,7 @@ async def test_rows_with_equal_answers_are_not_in_the_queue(api: Api, http, eval
     await store_report(api.app.state.storage, evaluation, report)
     found = await queue(http, url)
     assert found["progress"]["rows"] == 10
-    assert 1 not in [one["row"] for one in found["data"]]
+    assert 1 not in [one["row"] for one in found["tasks"]]
 
 
 async def test_a_queue_is_masked_until_a_row_is_revealed(api: Api, http, evaluation, url):
@@ -379,11 +377,11 @@ async def test_a_queue_is_masked_until_a_row_is_revealed(api: Api, http, evaluat
     report = msgspec.structs.replace(report, rows=[first, *report.rows[1:]])
     await store_report(api.app.state.storage, evaluation, report)
     masked = await queue(http, url, personal_data="mask")
-    counts = {one["row"]: one["masked_values"] for one in masked["data"]}
+    counts = {one["row"]: one["masked_values"] for one in masked["tasks"]}
     assert counts == {row: 3 if row == 1 else 0 for row in range(1, 12)}
-    [one] = (await queue(http, url, personal_data="mask", row=1))["data"]
+    [one] = (await queue(http, url, personal_data="mask", row=1))["tasks"]
     assert one["prompt"][0]["content"] == "Write to [EMAIL]."
-    [shown] = (await queue(http, url, row=1))["data"]
+    [shown] = (await queue(http, url, row=1))["tasks"]
     assert "ann.lee@example.com" in shown["answers"][0]["text"]
     assert shown["shown"] == one["shown"]
     async with await api.client(role=Role.PROJECT_ADMIN) as admin:
@@ -399,7 +397,7 @@ async def test_labels_change_the_verdict_wherever_it_is_shown(api: Api, http, ev
     assert "# Serve it" in (await http.get(f"{url}/report", params={"format": "md"})).text
     async with await api.client() as ben:
         for reviewer in (http, ben):
-            for item in (await queue(reviewer, url, limit=100))["data"]:
+            for item in (await queue(reviewer, url, limit=100))["tasks"]:
                 await choose(reviewer, url, item, "prompt")
     assert (await queue(http, url))["progress"]["done"] == 29
     found = (await http.get(url)).json()

@@ -188,13 +188,12 @@ async def retrieve_queue(
         comparison, current, pair, evaluation_id=evaluation.id, reviewer=name, overlap=overlap
     )
     rows = queue.open if row is None else [one for one in queue.comparable if one.line == row]
-    items = []
+    tasks = []
     for one in rows[:limit]:
         order = order_for(name, evaluation.id, one, pair)
         answers = [one.answers[column] for column in order]
-        items.append(
+        tasks.append(
             EvaluationLabelTask(
-                id=str(one.line),
                 row=one.line or 0,
                 language=one.language,
                 prompt=one.prompt,
@@ -204,14 +203,12 @@ async def retrieve_queue(
             )
         )
     if personal_data == "mask":
-        items = await _masked(items, evaluation.project_id, masking)
+        tasks = await _masked(tasks, evaluation.project_id, masking)
     else:
-        audit_trail.reveal(
-            AuditEvent.EVALUATION_REVEALED, [f"lines:{','.join(one.id for one in items)}"]
-        )
-    listed = list_of(items, len(rows) > limit)
+        lines = ",".join(str(one.row) for one in tasks)
+        audit_trail.reveal(AuditEvent.EVALUATION_REVEALED, [f"lines:{lines}"])
     return EvaluationLabelQueue(
-        **dict(listed),
+        tasks=tasks,
         compared=list(pair),
         pairs=[list(one) for one in pairs_of(comparison)],
         progress=LabelProgress.from_queue(queue, name, overlap),
@@ -314,14 +311,14 @@ def _pair(compared: list[str] | None, comparison: Comparison) -> Pair:
 
 
 async def _masked(
-    items: list[EvaluationLabelTask], project_id: str, masking: Masking
+    tasks: list[EvaluationLabelTask], project_id: str, masking: Masking
 ) -> list[EvaluationLabelTask]:
-    """Return the items with labels in place of personal data. Raises Unavailable."""
+    """Return the tasks with labels in place of personal data. Raises Unavailable."""
     fields = {"prompt", "answers"}
-    result = await masking.mask(project_id, [[one.model_dump(include=fields) for one in items]])
+    result = await masking.mask(project_id, [[one.model_dump(include=fields) for one in tasks]])
     return [
         EvaluationLabelTask.model_validate(one.model_dump() | texts | {"masked_values": count})
-        for one, texts, count in zip(items, result.groups[0], result.masked[0], strict=True)
+        for one, texts, count in zip(tasks, result.groups[0], result.masked[0], strict=True)
     ]
 
 

@@ -36,7 +36,7 @@ class PutEvaluationLabel(BaseModel):
     shown: str | None = Field(
         default=None,
         max_length=64,
-        description="`shown` of the queue's item, if the answers were shown without their columns. "
+        description="`shown` of the queue's task, if the answers were shown without their columns. "
         "A label of answers that have changed since then is refused.",
     )
     note: str | None = Field(
@@ -112,10 +112,6 @@ class AnswerToLabel(BaseModel):
 class EvaluationLabelTask(BaseModel):
     """Two answers to a row for the caller to compare, without the columns that gave them."""
 
-    id: str = Field(description="ID of the item, unique in the queue.", examples=["7"])
-    object: Literal["fine_tuning.job.evaluation.label_task"] = (
-        "fine_tuning.job.evaluation.label_task"
-    )
     row: int = Field(description="`line` of the row in the report.", examples=[7])
     language: str | None = Field(description="Language of the row; null if unknown.")
     prompt: list[dict[str, Any]] = Field(description="Messages that were answered.")
@@ -164,9 +160,13 @@ class LabelProgress(BaseModel):
         )
 
 
-class EvaluationLabelQueue(ListOf[EvaluationLabelTask]):
+class EvaluationLabelQueue(BaseModel):
     """The next answers for the caller to compare."""
 
+    object: Literal["fine_tuning.job.evaluation.label_queue"] = (
+        "fine_tuning.job.evaluation.label_queue"
+    )
+    tasks: list[EvaluationLabelTask] = Field(description="Answers to compare, the next first.")
     compared: list[str] = Field(
         description="The columns that are compared, by name.", examples=[["prompt", "tuned"]]
     )
