@@ -28,7 +28,7 @@ from service.core.records import Unreadable
 from service.core.redis import Client
 from service.core.storage import MANIFEST, Storage, StorageCorrupt, StorageError, StorageMissing
 from service.files.records import FileRecord, Files
-from service.jobs.evaluation.records import REPORT_FILES
+from service.jobs.evaluation.records import REPORT_FILE
 from service.jobs.evaluation.results import figures_by_model
 from service.models.catalogue import Catalogue
 from service.models.records import NAME, ModelRecord, read_figures, write_figures
@@ -48,7 +48,7 @@ _ADAPTER = re.compile(
 _IMPORTED = re.compile(rf"(?P<artifact>(?P<project>[^/]+)/adapters/[^/]+)/{re.escape(MANIFEST)}")
 _COMPARISON = re.compile(
     rf"(?P<artifact>(?P<project>[^/]+)/jobs/[^/]+/a\d+(?:-\w+)?/adapter)/evaluation/"
-    rf"{re.escape(REPORT_FILES['json'])}"
+    rf"{re.escape(REPORT_FILE)}"
 )
 
 

@@ -25,7 +25,8 @@ from service.exports.schemas import ModelExport
 from service.files.curation.records import TaskKind
 from service.files.records import FileRecord
 from service.jobs.checkpoints import PASSPORT
-from service.jobs.evaluation.records import REPORT_FILES
+from service.jobs.evaluation.labels.review import read_reviewed
+from service.jobs.evaluation.records import REPORT_FILE
 from service.jobs.metric_series import latest, read_rows
 from service.jobs.records import JobRecord
 from service.jobs.schemas.jobs import EventObject, JobObject
@@ -252,12 +253,14 @@ class Collector:
             return
         assert job is not None
         shown = {"status", "rows", "error", "verdict", "figures", "gate", "finished_at"}
+        reviewed = await read_reviewed(found, self._state.evaluation_labels, self._state.storage)
         self._evidence.parts["evaluation"] = {
-            **found.model_dump(mode="json", include=shown),
+            **reviewed.evaluation.model_dump(mode="json", include=shown),
+            "human_review": msgspec.to_builtins(reviewed.review),
             "conditions": job.gate,
         }
         try:
-            report = await self._state.storage.get_bytes(found.key(REPORT_FILES["json"]))
+            report = await self._state.storage.get_bytes(found.key(REPORT_FILE))
         except (StorageMissing, StorageCorrupt):
             self._evidence.lacks("evaluation", "its report is not in storage")
             return

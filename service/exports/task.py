@@ -36,6 +36,8 @@ from service.exports.records import ExportError, ExportProgress, ExportRecord, E
 from service.files.curation.dataset_process import DatasetTaskFailed, scratch_folder
 from service.inference.background.calls import ModelGone, Resources
 from service.jobs.evaluation.job_data import FileGone, fetch_data
+from service.jobs.evaluation.labels.records import Labels
+from service.jobs.evaluation.labels.review import read_reviewed
 from service.jobs.evaluation.records import Evaluations
 from service.jobs.records import Jobs
 from service.models.catalogue import BaseModelEntry
@@ -74,6 +76,7 @@ class ExportModel(CancelableTask[ExportRecord]):
         super().__init__(self._exports, resources.leases)
         self._jobs = jobs
         self._evaluations = Evaluations(jobs.redis)
+        self._labels = Labels(jobs.redis, resources.storage)
         self._files = resources.files
         self._registry = resources.registry
         self._storage = resources.storage
@@ -196,6 +199,8 @@ class ExportModel(CancelableTask[ExportRecord]):
         found = await self._evaluations.get(record.project_id, record.job_id)
         if found is None or found.verdict is None or found.model != record.model:
             return None  # or of another checkpoint
+        found = (await read_reviewed(found, self._labels, self._storage)).evaluation
+        assert found.verdict is not None
         return Evaluation(
             verdict=found.verdict["kind"],
             sentence=found.verdict["sentence"],

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from service.verdict.thresholds import TENTATIVE_ALPHA
+
 Figures = dict[str, Any]
 """Figures of a statement by name: numbers, names and codes, and lists of them."""
 
@@ -72,6 +74,7 @@ class VerdictKind(StrEnum):
     SOLVED_ALREADY = "solved_already"
     NO_GAIN = "no_gain"
     CANNOT_TELL = "cannot_tell"
+    DISPUTED = "disputed"
 
 
 class Statement(msgspec.Struct, frozen=True):
@@ -85,17 +88,20 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Conclusion of an evaluation: one sentence with its numbers, and what to do.
 
     `code` and `figures` are those of the sentence. `warnings` are sentences about findings that do
-    not change the verdict, and `warning_details` their codes in the same order. `rows_needed` is
-    the number of additional held-out rows to collect if the kind is "cannot_tell". `differences`
-    are all comparisons that the verdict is based on.
+    not change the verdict, and `warning_details` their codes in the same order. `reasons` are
+    sentences about what people prefer, and `reason_details` their codes. `rows_needed` is the
+    number of additional held-out rows to collect if the kind is "cannot_tell". `differences` are
+    all comparisons that the verdict is based on. Version 0.2 wrote no codes.
     """
 
     kind: VerdictKind
     sentence: str
-    code: str
+    code: str = ""
     figures: Figures = {}
     recommendation: str
-    recommendation_details: Statement
+    recommendation_details: Statement | None = None
+    reasons: list[str] = []
+    reason_details: list[Statement] = []
     warnings: list[str] = []
     warning_details: list[Statement] = []
     rows_needed: int | None = None
@@ -168,11 +174,31 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
     high: float
 
 
+class Reliability(msgspec.Struct, frozen=True, kw_only=True):
+    """How well reviewers agree: Krippendorff's alpha, 1 if always and 0 if by chance.
+
+    `low` and `high` are the limits of its 95% confidence interval. `rows` counts the rows with
+    labels of two or more reviewers, and `disputed` those on which they differ.
+    """
+
+    alpha: float
+    low: float
+    high: float
+    rows: int
+    disputed: int
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether reviewers agree enough for conclusions, and not only by chance."""
+        return self.alpha >= TENTATIVE_ALPHA and self.low > 0
+
+
 class Preference(msgspec.Struct, frozen=True, kw_only=True):
     """How often people preferred the answers of column `a` to those of `b`.
 
     A tie counts as half in `win_rate`. Labels of rows with the same prompt are not independent, so
-    its interval is that of clustered means.
+    its interval is that of clustered means. `preferred` is the column that people prefer; None if
+    the labels do not show one. `reliability` is None if no two reviewers compared the same answers.
     """
 
     a: str
@@ -183,12 +209,15 @@ class Preference(msgspec.Struct, frozen=True, kw_only=True):
     ties: int
     b_better: int
     win_rate: Share
+    preferred: str | None = None
+    reliability: Reliability | None = None
 
 
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     """How often the metric that decided gave the better answer the higher score.
 
-    A tie of the metric counts as half; ties of people are left out. The interval is Wilson's.
+    The better answer to a row is that of most reviewers; rows without one are left out. A tie of
+    the metric counts as half. The interval is Wilson's.
     """
 
     metric: str

@@ -83,6 +83,9 @@ VERDICTS: Final = {
     "facts_not_learned": (
         "Use retrieval: the answers are facts, and it gets unseen ones wrong ({right})."
     ),
+    "people_disagree_with_measure": (
+        "People disagree with the measure: tuned minus {rival} is {effect}, but {preferred}."
+    ),
 }
 """Sentences of verdicts, by code."""
 
@@ -124,6 +127,10 @@ NEXT_STEPS: Final = {
         "Search for the facts and put them into the prompt instead of training on them. A keyword "
         "search over the training rows alone finds the answer to {found} of {rows} held-out rows."
     ),
+    "settle_with_people": (
+        "Keep what you serve. Read the rows on which people and {metric_name} differ, and evaluate "
+        "again with a measure that agrees with people, such as a judge."
+    ),
 }
 """Recommendations of verdicts, by code."""
 
@@ -150,8 +157,20 @@ WARNINGS: Final = {
     "lost_general_abilities": "The tuned model lost {lost} on the general set.",
     "returns_training_text": "The tuned model returns {memorized}.",
     "held_out_loss_rose": "{loss_rise_capitalized}: it may be trained too long.",
+    "people_may_disagree": (
+        "People preferred {column_name} to {rival} in {percent_of_labels}, which does not change "
+        "the verdict until reviewers agree{known_agreement}."
+    ),
 }
 """Warnings of verdicts, by code."""
+
+REASONS: Final = {
+    "people_prefer": (
+        "People preferred {column_name} to {rival} in {percent_of_labels}, and agree with each "
+        "other ({agreement})."
+    ),
+}
+"""Reasons of verdicts that people's labels give, by code."""
 
 ADVICE: Final = {
     "fix_data": "Fix the data first: {finding_title}.",
@@ -228,6 +247,24 @@ HUMAN_REVIEW: Final = {
     "people_compared": (
         "People preferred {column_name} to {rival} in {percent_of_labels} (a tie counts as half)."
     ),
+    "reviewers_agree_well": ("Reviewers agree well about {column_name} and {rival} ({agreement})."),
+    "reviewers_agree_tentatively": (
+        "Reviewers agree about {column_name} and {rival} enough for tentative conclusions "
+        "({agreement}; 0.8 is good)."
+    ),
+    "reviewers_disagree": (
+        "Reviewers disagree about {column_name} and {rival} too often for conclusions "
+        "({agreement}; at least 0.667 is needed): read the rows on which they differ, and agree on "
+        "what makes an answer better."
+    ),
+    "reviewers_may_agree_by_chance": (
+        "Reviewers may agree about {column_name} and {rival} by chance ({agreement}): label more "
+        "of the same rows."
+    ),
+    "reviewers_not_compared": (
+        "It is not known whether reviewers agree about {column_name} and {rival}: let two people "
+        "label the same rows."
+    ),
     "people_agree_with_metric": (
         "The measure that decided ({metric_name}) agreed with people on {agreed}."
     ),
@@ -251,6 +288,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     **VERDICTS,
     **NEXT_STEPS,
     **WARNINGS,
+    **REASONS,
     **REPORT_NOTES,
     **HUMAN_REVIEW,
     **ADVICE,
@@ -370,12 +408,27 @@ def _agreed(f: Figures) -> str:
     return f"{f['right']:g} of {quantity(f['pairs'], 'pair')} of answers, {_percent(f)}"
 
 
+def _preferred(f: Figures) -> str:
+    people = f["people"]
+    return (
+        f"they preferred {column_name(people['column'])} in {_percent_of_labels(people)}, and "
+        f"agree with each other ({_agreement(people)})"
+    )
+
+
+def _agreement(f: Figures) -> str:
+    interval = ", ".join(number(f[name], 2) for name in ("alpha_low", "alpha_high"))
+    rows = quantity(f["shared_rows"], "row")
+    return f"alpha {number(f['alpha'], 2)} [{interval}] on {rows}"
+
+
 def _percent(f: Figures) -> str:
     return f"{number(f['percent'])}% [{number(f['low'])}, {number(f['high'])}]"
 
 
 PARTS: Final[Mapping[str, Callable[[Figures], str]]] = {
     "agreed": _agreed,
+    "agreement": _agreement,
     "calibration": _calibration,
     "column_name": lambda f: column_name(f["column"]),
     "effect": effect,
@@ -384,6 +437,7 @@ PARTS: Final[Mapping[str, Callable[[Figures], str]]] = {
     "finding_title": _finding_title,
     "gain": _gain,
     "overlapping": lambda f: quantity(f["rows"], "held-out row"),
+    "known_agreement": lambda f: f" ({_agreement(f)})" if "alpha" in f else "",
     "known_scores": _known_scores,
     "language_effects": lambda f: "; ".join(map(effect, f["differences"])),
     "languages": lambda f: join_names([language_name(name) for name in f["languages"]]),
@@ -398,6 +452,7 @@ PARTS: Final[Mapping[str, Callable[[Figures], str]]] = {
     "percent_of_labels": _percent_of_labels,
     "plain_effect": lambda f: effect(f, named=False),
     "power": _power,
+    "preferred": _preferred,
     "prompt": prompt_name,
     "read_worse_answers": lambda f: (
         " First read the answers that got much worse, in the report." if f["much_worse"] else ""
@@ -588,6 +643,7 @@ def statements() -> Iterator[tuple[str, Mapping[str, str]]]:
     """Yield each table of sentences with its title."""
     yield "Verdicts", VERDICTS
     yield "Recommendations of verdicts", NEXT_STEPS
+    yield "Reasons of verdicts", REASONS
     yield "Warnings of verdicts", WARNINGS
     yield "Notes of evaluation reports", REPORT_NOTES
     yield "Human review of evaluations", HUMAN_REVIEW

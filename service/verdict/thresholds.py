@@ -70,6 +70,11 @@ LEAST_SAVED_SHARE = 0.1
 # whose base model has the adapter in it shows none.
 LEAST_FOLLOWED = 0.5
 
+# Krippendorff's alpha from which one can rely on labels, and from which they support tentative
+# conclusions (Krippendorff, Content Analysis, 2004, page 241).
+RELIABLE_ALPHA = 0.8
+TENTATIVE_ALPHA = 0.667
+
 # Rows that a job needs, and from which a training has a clear effect.
 LEAST_JOB_ROWS = 10
 FEW_ROWS = 50

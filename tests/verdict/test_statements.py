@@ -107,6 +107,7 @@ def test_a_verdict_can_be_written_from_its_codes_and_figures(comparison):
     stored = msgspec.json.encode(judge(comparison))
     found = msgspec.json.decode(stored, type=Verdict)
     assert write(Statement(found.code, found.figures)) == found.sentence
+    assert found.recommendation_details is not None
     assert write(found.recommendation_details) == found.recommendation
     assert list(map(write, found.warning_details)) == found.warnings
 
@@ -155,7 +156,8 @@ def test_notes_are_written_from_these_figures(code):
         "metric": "chrf",
         "position": "first",
     }
-    sentence = write(state(code, numbers, rewards, names, labels))
+    reviewers = {"alpha": 0.81, "alpha_low": 0.62, "alpha_high": 0.93, "shared_rows": 40}
+    sentence = write(state(code, numbers, rewards, names, labels, reviewers))
     assert sentence.endswith(".")
     assert "{" not in sentence
 

@@ -33,6 +33,7 @@ _ACTIONS = frozenset(
             "messages",
             "metrics",
             "pause",
+            "queue",
             "report",
             "resume",
             "rollback",

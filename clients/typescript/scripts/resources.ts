@@ -22,6 +22,10 @@ import {
 const NAMES: Record<string, [resource: string, method: string] | null> = {
   "POST /evals/{eval_id}/runs/{run_id}": null, // as POST …/cancel
   "GET /organization/usage/completions": ["admin.organization.usage", "completions"],
+  "GET /fine_tuning/jobs/{job_id}/evaluation/labels/queue": [
+    "fineTuning.jobs.evaluation.labels",
+    "queue",
+  ],
   "POST /fine_tuning/jobs/{job_id}/evaluation": ["fineTuning.jobs.evaluation", "restart"],
 };
 

@@ -26,7 +26,8 @@ from service.work.store import WorkStore
 
 _CODE = "evaluation"
 _SUBJECT = "evaluation:"
-REPORT_FILES = {"json": "comparison.json", "html": "report.html", "md": "report.md"}
+REPORT_FILE = "comparison.json"
+"""What an evaluation measured. Other formats are rendered from it."""
 
 
 class EvaluationStatus(StrEnum):

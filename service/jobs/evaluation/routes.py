@@ -14,15 +14,15 @@ from service.core.records import Missing
 from service.core.storage import Storage, StorageMissing
 from service.files.curation.masking import Masking
 from service.jobs.evaluation.labels.records import Labels
-from service.jobs.evaluation.labels.review import review_labels
+from service.jobs.evaluation.labels.review import read_reviewed
 from service.jobs.evaluation.masked_report import mask_report
 from service.jobs.evaluation.records import (
-    REPORT_FILES,
+    REPORT_FILE,
     Evaluations,
     EvaluationStatus,
     JobEvaluation,
 )
-from service.jobs.evaluation.results import read_comparison
+from service.jobs.evaluation.results import render_report
 from service.jobs.evaluation.schemas import (
     HumanReviewObject,
     JobEvaluationObject,
@@ -31,6 +31,7 @@ from service.jobs.evaluation.schemas import (
 from service.jobs.records import Jobs
 from service.jobs.routes import existing
 from service.training.contract.methods import METHODS
+from service.verdict.comparison import Comparison
 from service.web import audit_trail
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
@@ -96,10 +97,14 @@ async def retrieve_evaluation(
 
     When a job with held-out rows succeeds, the serving engine answers these rows with the base
     model, with the base model and the best prompt that the service finds, and with the tuned model.
-    The verdict says whether to serve the model, and gives the figures.
+    The verdict says whether to serve the model, and gives the figures. If people labeled the
+    answers, it says what they prefer.
     """
-    review = await _human_review(evaluation, labels, storage)
-    return JobEvaluationObject.from_record(evaluation, review)
+    found = await read_reviewed(evaluation, labels, storage)
+    if found.review is None:
+        return JobEvaluationObject.from_record(found.evaluation)
+    review = HumanReviewObject.from_review(found.review, found.labels)
+    return JobEvaluationObject.from_record(found.evaluation, review)
 
 
 @router.post(
@@ -147,6 +152,7 @@ async def restart_evaluation(
 )
 async def retrieve_report(
     evaluation: Existing,
+    labels: LabelStore,
     storage: Artifacts,
     masking: MaskingProcess,
     form: Annotated[
@@ -176,13 +182,19 @@ async def retrieve_report(
             "report.",
         )
     try:
-        content = await storage.get_bytes(evaluation.key(REPORT_FILES[form]))
+        content = await storage.get_bytes(evaluation.key(REPORT_FILE))
     except StorageMissing as e:
         raise NotFound("The report was deleted with its model.", code="evaluation_not_found") from e
     if personal_data == "show":
         lines = () if line is None else (f"lines:{line}",)
         audit_trail.reveal(AuditEvent.EVALUATION_REVEALED, lines)
-    if form == "json" and (personal_data == "mask" or line is not None):
+    if form != "json":
+        found = await read_reviewed(evaluation, labels, storage)
+        comparison = await asyncio.to_thread(Comparison.from_json, content)
+        content = await asyncio.to_thread(
+            render_report, form, comparison, found.evaluation, found.review
+        )
+    elif personal_data == "mask" or line is not None:
         report = await asyncio.to_thread(msgspec.json.decode, content)
         if line is not None:
             report["rows"] = [row for row in report["rows"] if row.get("line") == line]
@@ -190,19 +202,3 @@ async def retrieve_report(
             await mask_report(report, evaluation.project_id, masking)
         content = await asyncio.to_thread(msgspec.json.encode, report)
     return Response(content, media_type=_MEDIA_TYPES[form], headers=_SAFE_HEADERS)
-
-
-async def _human_review(
-    evaluation: JobEvaluation, labels: Labels, storage: Storage
-) -> HumanReviewObject | None:
-    """Return what people's labels say. Reads the report only if there are labels."""
-    if evaluation.status is not EvaluationStatus.COMPLETED:
-        return None
-    if not (found := await labels.all(evaluation)):
-        return None
-    try:
-        comparison = await read_comparison(storage, evaluation)
-    except StorageMissing:
-        return None
-    review, _ = await review_labels(found, comparison)
-    return HumanReviewObject.from_review(review, len(found))

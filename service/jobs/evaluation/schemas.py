@@ -34,7 +34,11 @@ class VerdictObject(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    kind: VerdictKind = Field(description="Kind of conclusion.", examples=["serve"])
+    kind: VerdictKind = Field(
+        description="Kind of conclusion. It is `disputed` if people's labels contradict the "
+        "measure.",
+        examples=["serve"],
+    )
     sentence: str = Field(
         description="Conclusion in one sentence, with its figures.",
         examples=[
@@ -59,6 +63,14 @@ class VerdictObject(BaseModel):
         default=None,
         description="The recommendation as a code and figures; null if an earlier version wrote "
         "it.",
+    )
+    reasons: list[str] = Field(
+        default_factory=list,
+        description="What people prefer, if their labels show it and they agree with each other.",
+    )
+    reason_details: list[StatementObject] = Field(
+        default_factory=list,
+        description="The reasons as codes and figures, in the same order.",
     )
     warnings: list[str] = Field(
         default_factory=list, description="Findings that do not change the conclusion."
@@ -131,6 +143,20 @@ class ShareObject(BaseModel):
     high: float = Field(description="Upper limit of the interval.", examples=[77.0])
 
 
+class ReliabilityObject(BaseModel):
+    """Agreement of reviewers with each other: Krippendorff's alpha."""
+
+    alpha: float = Field(
+        description="1 if reviewers always agree, and 0 if they agree by chance. From 0.8, one can "
+        "rely on their labels; below 0.667, they support no conclusion.",
+        examples=[0.81],
+    )
+    low: float = Field(description="Lower limit of its 95% interval.", examples=[0.62])
+    high: float = Field(description="Upper limit of its 95% interval.", examples=[0.93])
+    rows: int = Field(description="Number of rows with labels of two or more reviewers.")
+    disputed: int = Field(description="Number of these rows on which reviewers differ.")
+
+
 class PreferenceObject(BaseModel):
     """Preference of people between the answers of two columns."""
 
@@ -145,6 +171,13 @@ class PreferenceObject(BaseModel):
         description="Share of labels that prefer `a`, where a tie counts as half. The interval is "
         "clustered by prompt."
     )
+    preferred: str | None = Field(
+        description="Column that people prefer; null if the labels do not show one.",
+        examples=["tuned"],
+    )
+    reliability: ReliabilityObject | None = Field(
+        description="Agreement of reviewers; null if no two preferred an answer to the same row."
+    )
 
 
 class AgreementObject(BaseModel):
@@ -155,7 +188,9 @@ class AgreementObject(BaseModel):
         description="Number of pairs on which both agree; a tie of the metric counts as half.",
         examples=[29.5],
     )
-    pairs: int = Field(description="Number of labels with a preference.", examples=[36])
+    pairs: int = Field(
+        description="Number of pairs of answers of which most labels prefer one.", examples=[36]
+    )
     share: ShareObject = Field(description="Share of these pairs, with Wilson's interval.")
     is_human: Literal[True] = Field(default=True, description="Always true: people labeled them.")
 

@@ -30,13 +30,15 @@ from service.jobs.evaluation.job_data import (
     read_data,
     sample,
 )
-from service.jobs.evaluation.labels.records import TIE, Labels, current_labels
+from service.jobs.evaluation.labels.records import Labels, current_labels
+from service.jobs.evaluation.labels.review import labeled_pairs, review_labels, weighed_verdict
 from service.jobs.evaluation.measure import Evaluator
 from service.jobs.evaluation.records import (
     Evaluations,
     EvaluationStatus,
     JobEvaluation,
     ProgressReporter,
+    event,
     job_of,
 )
 from service.jobs.evaluation.results import Conclusion, read_comparison, store_results
@@ -49,6 +51,7 @@ from service.models.catalogue import BaseModelEntry
 from service.models.records import write_figures
 from service.training.contract.failures import TrainingFailure
 from service.verdict.comparison import Comparison
+from service.verdict.human_review import majorities
 from service.verdict.memorization import given_text
 from service.verdict.results import Statement
 from service.verdict.statements import state
@@ -94,10 +97,19 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         comparison = await self._measure(record, job, entry)
         await self._find_served(record, job)  # nothing is stored for a model that was deleted
         found = await store_results(self._storage, record, comparison, job.gate)
+        review, _ = await review_labels(await self._labels.all(record), comparison)
+        weighed = await asyncio.to_thread(weighed_verdict, found.verdict, review)
+
+        def write(pipe: Pipeline, after: JobEvaluation) -> None:
+            _write_figures(pipe, after, found)
+            if weighed["kind"] != found.verdict["kind"]:  # by labels of answers that stayed
+                news = event(weighed["sentence"], "warn", status=after.status)
+                self._jobs.add_events(pipe, after.project_id, after.id, [news])
+
         await self._end(
             record,
             EvaluationStatus.COMPLETED,
-            lambda pipe, after: _write_figures(pipe, after, found),
+            write,
             verdict=found.verdict,
             figures=found.figures[record.model],
             gate=found.gate,
@@ -264,14 +276,15 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
             comparison = await read_comparison(self._storage, evaluation)
         except StorageMissing:
             return []
+        # One pair for each row, however many people labeled it: the judge's interval counts pairs.
         return [
             Pair(
-                given_text(row.prompt),
-                row.answers[label.winner].text,
-                row.answers[label.loser].text,
+                given_text(one.row.prompt),
+                one.row.answers[one.winner].text,
+                one.row.answers[one.rival].text,
             )
-            for label, row in current_labels(labels, comparison)
-            if label.winner != TIE
+            for one in majorities(labeled_pairs(current_labels(labels, comparison)))
+            if one.winner is not None
         ]
 
     async def _checkpoints(self, evaluation: JobEvaluation, job: JobRecord) -> list[Checkpoint]:
@@ -294,9 +307,9 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
     async def _parity(self, job: JobRecord) -> dict[str, float] | None:
         """Return the figures of the comparison of engine and trainer, if it was made."""
         events, _ = await self._jobs.events_before(job.project_id, job.id, None, _NEWEST_EVENTS)
-        for event in events:
-            if event.data.get("code") == "serve_parity" and "base_gap" in event.data:
-                return {k: v for k, v in event.data.items() if isinstance(v, int | float)}
+        for one in events:
+            if one.data.get("code") == "serve_parity" and "base_gap" in one.data:
+                return {k: v for k, v in one.data.items() if isinstance(v, int | float)}
         return None
 
 

@@ -21,7 +21,7 @@ from service.verdict.report.sections import (
     safe_name,
     subject,
 )
-from service.verdict.results import Difference, GateResult, Verdict, VerdictKind
+from service.verdict.results import Difference, GateResult, HumanReview, Verdict, VerdictKind
 from service.verdict.wording import interval, points, quantity
 
 _PACKAGE: Final = "service.verdict.report"
@@ -38,7 +38,13 @@ _WIDTH = 1000
 _MARGIN = 20
 
 
-def to_html(comparison: Comparison, verdict: Verdict, *, gate: GateResult | None = None) -> bytes:
+def to_html(
+    comparison: Comparison,
+    verdict: Verdict,
+    *,
+    gate: GateResult | None = None,
+    review: HumanReview | None = None,
+) -> bytes:
     """Render an evaluation as an HTML page in UTF-8.
 
     The page loads nothing. All texts are escaped, truncated, and isolated from their surroundings
@@ -59,34 +65,44 @@ def to_html(comparison: Comparison, verdict: Verdict, *, gate: GateResult | None
         filters=row_filters(comparison),
         rows=rows,
         rows_note=f"The worst {len(rows):,} of {total} are shown." if left_out else "",
-        **_shared(comparison, verdict, gate),
+        **_shared(comparison, verdict, gate, review),
     ).encode()
 
 
 def to_markdown(
-    comparison: Comparison, verdict: Verdict, *, gate: GateResult | None = None
+    comparison: Comparison,
+    verdict: Verdict,
+    *,
+    gate: GateResult | None = None,
+    review: HumanReview | None = None,
 ) -> bytes:
     """Render an evaluation as Markdown in UTF-8: the verdict, tables, and the five worst rows."""
     return render_markdown(
         "evaluation.md.jinja",
         package=_PACKAGE,
         rows=markdown_rows(comparison),
-        **_shared(comparison, verdict, gate),
+        **_shared(comparison, verdict, gate, review),
     ).encode()
 
 
-def _shared(comparison: Comparison, verdict: Verdict, gate: GateResult | None) -> dict[str, Any]:
+def _shared(
+    comparison: Comparison,
+    verdict: Verdict,
+    gate: GateResult | None,
+    review: HumanReview | None,
+) -> dict[str, Any]:
     """Return the values that both templates show."""
     differences = verdict.differences
     return {
         "sentence": safe_line(verdict.sentence),
         "recommendation": safe_line(verdict.recommendation),
+        "reasons": list(map(safe_line, verdict.reasons)),
         "warnings": list(map(safe_line, verdict.warnings)),
         "subject": subject(comparison),
         "before": list(before_differences(comparison, gate)),
         "primary": primary_text(comparison),
         "differences": differences_table(differences) if differences else None,
-        "after": list(after_differences(comparison)),
+        "after": list(after_differences(comparison, review)),
         "method": METHOD,
     }
 

@@ -26,7 +26,7 @@ from service.verdict.comparison import (
 )
 from service.verdict.differences import score
 from service.verdict.evidence import is_better, is_worse
-from service.verdict.results import Difference, GateResult, Verdict
+from service.verdict.results import Difference, GateResult, HumanReview, Verdict
 from service.verdict.statements import memorized_figures, prompt_figures
 from service.verdict.wording import (
     interval,
@@ -65,6 +65,7 @@ _KINDS = {
     "solved_already": "Solved already",
     "no_gain": "No gain",
     "cannot_tell": "Cannot tell",
+    "disputed": "Disputed",
 }
 
 
@@ -140,8 +141,11 @@ def before_differences(comparison: Comparison, gate: GateResult | None) -> Itera
         yield Paragraph(text)
 
 
-def after_differences(comparison: Comparison) -> Iterator[Part]:
-    """Yield costs, forgetting, memorization, facts and notes, where there are any."""
+def after_differences(comparison: Comparison, review: HumanReview | None) -> Iterator[Part]:
+    """Yield people's labels, costs, forgetting, memorization, facts and notes, if there are any."""
+    if review is not None and review.sentences:
+        yield Heading("Labels of people")
+        yield from (Paragraph(safe_line(sentence)) for sentence in review.sentences)
     costs = _costs_table(comparison)
     if costs is not None:
         yield Heading("Cost per answer")

@@ -78,6 +78,7 @@ NAMES: Final = {
     "Phase": "FineTuningJobEvaluationPhase",
     "PositionObject": "HumanReviewPosition",
     "PreferenceObject": "HumanReviewPreference",
+    "ReliabilityObject": "HumanReviewReliability",
     "RestartEvaluation": "RestartFineTuningJobEvaluation",
     "ShareObject": "HumanReviewShare",
     "StandardHyperparameters": "FineTuningJobHyperparameters",

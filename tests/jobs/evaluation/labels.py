@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from service.core import clock
 from service.core.storage import Storage
 from service.jobs.evaluation.records import (
-    REPORT_FILES,
+    REPORT_FILE,
     Evaluations,
     EvaluationStatus,
     JobEvaluation,
 )
-from service.verdict.comparison import Comparison
+from service.verdict.comparison import Comparison, Row
+from service.verdict.verdict import judge
 from tests.verdict.build import build
 
 
 def measured(rows: int = 12) -> Comparison:
     """A comparison with a row that the best prompt could not answer: the last one."""
     prompt = [0.4] * (rows - 1)
-    return build({"base": [0.2] * rows, "prompt": [*prompt, None], "tuned": [0.8] * rows})
+    found = build({"base": [0.2] * rows, "prompt": [*prompt, None], "tuned": [0.8] * rows})
+    return msgspec.structs.replace(found, rows=list(map(_distinct, found.rows)))
+
+
+def _distinct(row: Row) -> Row:
+    answers = {
+        name: msgspec.structs.replace(answer, text=f"{SAID[name]} about {row.line}")
+        for name, answer in row.answers.items()
+    }
+    return msgspec.structs.replace(row, answers=answers)
+
+
+SAID = {"base": "A word", "prompt": "A line", "tuned": "A poem"}
+"""How the answers of each column begin."""
 
 
 async def store_evaluation(
-    evaluations: Evaluations, storage: Storage, project_id: str, job_id: str, model: str
+    evaluations: Evaluations,
+    storage: Storage,
+    project_id: str,
+    job_id: str,
+    model: str,
+    comparison: Comparison | None = None,
 ) -> JobEvaluation:
     """Store a completed evaluation of a job, with its report."""
+    comparison = comparison or measured()
     record = JobEvaluation(
         id=job_id,
         project_id=project_id,
@@ -31,12 +53,13 @@ async def store_evaluation(
         model=model,
         artifact=f"{project_id}/jobs/{job_id}/a1/adapter",
         status=EvaluationStatus.COMPLETED,
+        verdict=msgspec.to_builtins(judge(comparison)),
     )
     await evaluations.records.create(record)
-    await store_report(storage, record, measured())
+    await store_report(storage, record, comparison)
     return record
 
 
 async def store_report(storage: Storage, record: JobEvaluation, comparison: Comparison) -> None:
     """Store or replace the report of an evaluation."""
-    await storage.put_bytes(record.key(REPORT_FILES["json"]), comparison.to_json())
+    await storage.put_bytes(record.key(REPORT_FILE), comparison.to_json())

@@ -15,21 +15,23 @@ from service.jobs.evaluation.records import EvaluationStatus, JobEvaluation, lab
 from service.projects.records import Role
 from tests.conftest import BASE_MODEL, Api, upload
 from tests.jobs.evaluation.conftest import tuned_model
-from tests.jobs.evaluation.labels import measured, store_evaluation, store_report
+from tests.jobs.evaluation.labels import SAID, measured, store_evaluation, store_report
 
 NOTE = "Ann Lee says that the other one names the wrong fee."
 BETTER: dict[str, Any] = {"compared": ["prompt", "tuned"], "winner": "tuned"}
 TIE: dict[str, Any] = {"compared": ["tuned", "base"], "winner": "tie"}
 
 
-@pytest.fixture
-async def evaluation(api: Api, http, chats) -> JobEvaluation:
+@pytest.fixture(params=[12], ids=["12 rows"])
+async def evaluation(api: Api, http, chats, request) -> JobEvaluation:
     file_id = (await upload(http, chats(12))).json()["id"]
     body = {"model": BASE_MODEL, "training_file": file_id}
     job = (await http.post("/v1/fine_tuning/jobs", json=body)).json()
     state, project = api.app.state, job["organization_id"]
     model = f"ft:{BASE_MODEL}:acme::abc123def456"
-    made = await store_evaluation(state.evaluations, state.storage, project, job["id"], model)
+    made = await store_evaluation(
+        state.evaluations, state.storage, project, job["id"], model, measured(request.param)
+    )
     await state.registry.register(
         tuned_model(project, id=model, job_id=made.id, artifact=made.artifact)
     )
@@ -220,3 +222,202 @@ async def test_an_administrator_deletes_labels_of_others(api: Api, http, url):
         others = {"reviewer": label["reviewer"]}
         assert (await admin.delete(f"{url}/labels/10", params=others)).status_code == 200
     assert (await http.get(f"{url}/labels")).json()["data"] == []
+
+
+COLUMNS = {said: column for column, said in SAID.items()}
+
+
+async def queue(http, url: str, **query: Any) -> dict[str, Any]:
+    answer = await http.get(f"{url}/labels/queue", params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def columns(item: dict[str, Any]) -> list[str]:
+    """The columns of an item's answers, which only this test knows from their texts."""
+    return [COLUMNS[answer["text"].split(" about ")[0]] for answer in item["answers"]]
+
+
+async def choose(http, url: str, item: dict[str, Any], column: str) -> dict[str, Any]:
+    """Label an item of the queue without its columns, as a reviewer does."""
+    shown = columns(item)
+    winner = "tie" if column == "tie" else ("first", "second")[shown.index(column)]
+    body = {"compared": sorted(shown), "winner": winner, "shown": item["shown"]}
+    answer = await http.put(f"{url}/labels/{item['row']}", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_a_queue_does_not_say_which_model_gave_an_answer(api: Api, http, url):
+    found = await queue(http, url, limit=100)
+    assert found["pairs"] == [["prompt", "tuned"], ["base", "tuned"]]
+    assert sorted(one["row"] for one in found["tasks"]) == list(range(1, 12)), "12 was not answered"
+    for item in found["tasks"]:
+        assert item.keys() == {*("row", "language", "prompt", "answers", "shown", "labels")}
+        assert all(answer.keys() == {"text", "tool_calls"} for answer in item["answers"])
+    orders = {tuple(columns(one)) for one in found["tasks"]}
+    assert orders == {("prompt", "tuned"), ("tuned", "prompt")}
+    assert await queue(http, url, limit=100) == found, "the order stays"
+    async with await api.client(role=Role.READER) as colleague:
+        theirs = await queue(colleague, url, limit=100)
+        assert [one["row"] for one in theirs["tasks"]] == [one["row"] for one in found["tasks"]]
+        assert [columns(one) for one in theirs["tasks"]] != [columns(one) for one in found["tasks"]]
+    item = found["tasks"][0]
+    label = await choose(http, url, item, "tuned")
+    assert (label["compared"], label["winner"]) == (columns(item), "tuned")
+    assert item["row"] not in [one["row"] for one in (await queue(http, url))["tasks"]]
+    again = await queue(http, url, row=item["row"])
+    assert [one["shown"] for one in again["tasks"]] == [item["shown"]]
+    base = await queue(http, url, compared=["tuned", "base"], limit=1)
+    assert (base["compared"], len(base["tasks"])) == (["base", "tuned"], 1)
+    assert set(columns(base["tasks"][0])) == {"base", "tuned"}
+
+
+async def test_a_queue_brings_several_people_to_the_same_rows(api: Api, http, url):
+    items = (await queue(http, url))["tasks"]
+    for item in items[3:6]:
+        await choose(http, url, item, "tuned")
+    begun = [one["row"] for one in items[3:6]]
+    async with await api.client(role=Role.READER) as ben, await api.client() as cho:
+        first = (await queue(ben, url))["tasks"]
+        assert [one["row"] for one in first[:3]] == begun, "rows that others began come first"
+        assert [one["labels"] for one in first[:4]] == [1, 1, 1, 0]
+        for item in first[:2]:
+            await choose(ben, url, item, "tie")
+        after = await queue(cho, url)
+        assert after["tasks"][0]["row"] == begun[2]
+        assert not {one["row"] for one in after["tasks"]} & set(begun[:2]), "have two labels"
+        progress = after["progress"]
+        assert {k: progress[k] for k in ("rows", "done", "open", "own")} == {
+            "rows": 11,
+            "done": 2,
+            "open": 9,
+            "own": 0,
+        }
+        assert [one["labels"] for one in progress["reviewers"]] == [3, 2]
+        assert (await queue(ben, url))["progress"]["own"] == 2
+        third = await queue(cho, url, overlap=3)
+        assert [one["row"] for one in third["tasks"][:3]] == begun
+
+
+async def test_a_reviewer_sees_labels_of_others_after_their_own(api: Api, http, url):
+    items = (await queue(http, url))["tasks"]
+    for item in items[:2]:
+        await choose(http, url, item, "tuned")
+    async with (
+        await api.client(role=Role.READER) as ben,
+        await api.client(role=Role.PROJECT_ADMIN) as admin,
+    ):
+        assert (await ben.get(f"{url}/labels")).json()["data"] == []
+        mine = (await queue(ben, url))["tasks"][0]
+        await choose(ben, url, mine, "prompt")
+        seen = (await ben.get(f"{url}/labels")).json()["data"]
+        assert sorted((one["row"], one["winner"], one["is_own"]) for one in seen) == [
+            (mine["row"], "prompt", True),
+            (mine["row"], "tuned", False),
+        ]
+        disputed = {"disputed": True}
+        assert (await ben.get(f"{url}/labels", params=disputed)).json()["data"] == seen
+        every = (await admin.get(f"{url}/labels")).json()["data"]
+        assert len(every) == 3
+
+
+async def test_disputed_rows_begin_with_opposite_preferences(api: Api, http, url):
+    async with await api.client() as ben:
+        for row, own, other in ((1, "tuned", "tuned"), (2, "tie", "tuned"), (3, "prompt", "tuned")):
+            await http.put(f"{url}/labels/{row}", json={**BETTER, "winner": own})
+            await ben.put(f"{url}/labels/{row}", json={**BETTER, "winner": other})
+    await http.put(f"{url}/labels/3", json=TIE)
+    listed = (await http.get(f"{url}/labels", params={"disputed": True})).json()["data"]
+    assert [one["row"] for one in listed] == [3, 3, 2, 2]
+    assert all(sorted(one["compared"]) == ["prompt", "tuned"] for one in listed)
+
+
+async def test_labels_of_answers_that_were_not_shown_are_refused(api: Api, http, evaluation, url):
+    item = (await queue(http, url))["tasks"][0]
+    path, body = f"{url}/labels/{item['row']}", {"compared": ["prompt", "tuned"]}
+    for fields, status in (
+        ({"winner": "tuned", "shown": item["shown"]}, 400),
+        ({"winner": "first", "shown": "0" * 32}, 409),
+        ({"winner": "first", "shown": item["shown"], "compared": ["base", "tuned"]}, 409),
+        ({"winner": "first", "shown": item["shown"], "compared": ["tuned", "tuned"]}, 400),
+        ({"winner": "first"}, 400),
+    ):
+        answer = await http.put(path, json={**body, **fields})
+        assert answer.status_code == status, answer.text
+    for query in ({"compared": ["base", "prompt"]}, {"overlap": 0}, {"compared": "tuned"}):
+        assert (await http.get(f"{url}/labels/queue", params=query)).status_code == 400
+    later = measured()
+    answers = later.rows[item["row"] - 1].answers
+    answers["tuned"] = msgspec.structs.replace(answers["tuned"], text="Another poem about it")
+    await store_report(api.app.state.storage, evaluation, later)
+    gone = await http.put(path, json={**body, "winner": "first", "shown": item["shown"]})
+    assert gone.status_code == 409
+    assert "run again" in gone.json()["error"]["message"]
+
+
+async def test_rows_with_equal_answers_are_not_in_the_queue(api: Api, http, evaluation, url):
+    report = measured()
+    answers = report.rows[0].answers
+    answers["tuned"] = answers["prompt"]
+    await store_report(api.app.state.storage, evaluation, report)
+    found = await queue(http, url)
+    assert found["progress"]["rows"] == 10
+    assert 1 not in [one["row"] for one in found["tasks"]]
+
+
+async def test_a_queue_is_masked_until_a_row_is_revealed(api: Api, http, evaluation, url):
+    report = measured()
+    answers = {
+        name: msgspec.structs.replace(one, text=f"{one.text} to ann.lee@example.com")
+        for name, one in report.rows[0].answers.items()
+    }
+    prompt = [{"role": "user", "content": "Write to ann.lee@example.com."}]
+    first = msgspec.structs.replace(report.rows[0], prompt=prompt, answers=answers)
+    report = msgspec.structs.replace(report, rows=[first, *report.rows[1:]])
+    await store_report(api.app.state.storage, evaluation, report)
+    masked = await queue(http, url, personal_data="mask")
+    counts = {one["row"]: one["masked_values"] for one in masked["tasks"]}
+    assert counts == {row: 3 if row == 1 else 0 for row in range(1, 12)}
+    [one] = (await queue(http, url, personal_data="mask", row=1))["tasks"]
+    assert one["prompt"][0]["content"] == "Write to [EMAIL]."
+    [shown] = (await queue(http, url, row=1))["tasks"]
+    assert "ann.lee@example.com" in shown["answers"][0]["text"]
+    assert shown["shown"] == one["shown"]
+    async with await api.client(role=Role.PROJECT_ADMIN) as admin:
+        query = {"event_types[]": "fine_tuning.job.evaluation.revealed"}
+        logs = (await admin.get("/v1/organization/audit_logs", params=query)).json()["data"]
+    assert [log["objects"][1:] for log in logs] == [["lines:1"]]
+
+
+@pytest.mark.parametrize("evaluation", [30], indirect=True)
+async def test_labels_change_the_verdict_wherever_it_is_shown(api: Api, http, evaluation, url):
+    before = (await http.get(url)).json()["verdict"]
+    assert before["kind"] == "serve"
+    assert "# Serve it" in (await http.get(f"{url}/report", params={"format": "md"})).text
+    async with await api.client() as ben:
+        for reviewer in (http, ben):
+            for item in (await queue(reviewer, url, limit=100))["tasks"]:
+                await choose(reviewer, url, item, "prompt")
+    assert (await queue(http, url))["progress"]["done"] == 29
+    found = (await http.get(url)).json()
+    verdict, review = found["verdict"], found["human_review"]
+    assert (verdict["kind"], verdict["code"]) == ("disputed", "people_disagree_with_measure")
+    [one] = review["comparisons"]
+    assert (one["preferred"], one["reliability"]["alpha"]) == ("prompt", 1)
+    assert "Reviewers agree well about tuned and the best prompt (alpha 1.00" in " ".join(
+        review["sentences"]
+    )
+    for form in ("md", "html"):
+        report = (await http.get(f"{url}/report", params={"format": form})).text
+        assert "People disagree with the measure" in report
+        assert "Reviewers agree well" in report
+        assert "Serve it" not in report
+    async with await api.client(role=Role.PROJECT_ADMIN) as admin:
+        model = await admin.get(f"/v1/models/{evaluation.model}/evidence")
+        assert model.status_code in (200, 404, 409), model.text
+    for row in range(1, 30):
+        await http.delete(f"{url}/labels/{row}")
+    alone = (await http.get(url)).json()["verdict"]
+    assert alone["kind"] == "serve"
+    assert "which does not change the verdict until reviewers agree." in alone["warnings"][-1]

@@ -56,11 +56,6 @@ class LabelRecord(Stored):
         reviewer = hashlib.sha256(self.reviewer.encode()).hexdigest()[:12]
         return ":".join((str(self.row), *sorted(self.compared), reviewer))
 
-    @property
-    def loser(self) -> str:
-        """Column of the worse answer, if it is not a tie."""
-        return next(column for column in self.compared if column != self.winner)
-
 
 class TooManyLabels(Exception):
     """The evaluation already has the largest number of labels."""

@@ -1,13 +1,58 @@
-"""Summarizes the labels of an evaluation that refer to its current answers."""
+"""Summarizes the labels of an evaluation that refer to its current answers, and applies them to its
+verdict. Whatever shows a verdict reads it here: the record has that of the measure alone.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from service.jobs.evaluation.labels.records import TIE, LabelRecord, current_labels
+import msgspec
+
+from service.core.storage import Storage, StorageMissing
+from service.jobs.evaluation.labels.records import TIE, LabelRecord, Labels, current_labels
+from service.jobs.evaluation.records import EvaluationStatus, JobEvaluation
+from service.jobs.evaluation.results import read_comparison
 from service.verdict.comparison import Comparison, Row
-from service.verdict.results import HumanReview
+from service.verdict.results import HumanReview, Verdict
+
+if TYPE_CHECKING:
+    from service.verdict.human_review import LabeledPair
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """An evaluation whose verdict includes what people prefer.
+
+    `review` is None without labels, and `labels` counts all, also those of earlier answers.
+    """
+
+    evaluation: JobEvaluation
+    review: HumanReview | None = None
+    labels: int = 0
+
+
+async def read_reviewed(evaluation: JobEvaluation, labels: Labels, storage: Storage) -> Reviewed:
+    """Return the evaluation as people's labels leave it. Reads the report only if there are labels.
+
+    Raises StorageError.
+    """
+    if evaluation.status is not EvaluationStatus.COMPLETED:
+        return Reviewed(evaluation)
+    if not (found := await labels.all(evaluation)):
+        return Reviewed(evaluation)
+    try:
+        comparison = await read_comparison(storage, evaluation)
+    except StorageMissing:
+        return Reviewed(evaluation)
+    review, _ = await review_labels(found, comparison)
+    if evaluation.verdict is not None:
+        verdict = await asyncio.to_thread(weighed_verdict, evaluation.verdict, review)
+        evaluation = evaluation.model_copy(update={"verdict": verdict})
+    return Reviewed(evaluation, review, len(found))
 
 
 async def review_labels(
@@ -19,14 +64,38 @@ async def review_labels(
     return found, frozenset(label.id for label, _ in current)
 
 
-def _review(comparison: Comparison, current: Sequence[tuple[LabelRecord, Row]]) -> HumanReview:
-    # Imported here, so that the API starts without numpy.
-    from service.verdict.human_review import LabeledPair, review
+def weighed_verdict(verdict: dict[str, Any], review: HumanReview) -> dict[str, Any]:
+    """Return a stored verdict with what people prefer."""
+    from service.verdict.human_review import weigh
 
-    pairs = [
+    found: dict[str, Any] = msgspec.to_builtins(weigh(msgspec.convert(verdict, Verdict), review))
+    return found
+
+
+def disputed(labels: Iterable[LabelRecord]) -> list[LabelRecord]:
+    """Return the labels of rows on which reviewers differ, opposite preferences first."""
+    by_row: defaultdict[tuple[object, ...], list[LabelRecord]] = defaultdict(list)
+    for label in labels:
+        by_row[label.row, *sorted(label.compared)].append(label)
+    differing = [same for same in by_row.values() if len({label.winner for label in same}) > 1]
+    differing.sort(key=lambda same: len({label.winner for label in same} - {TIE}) < 2)
+    return [label for same in differing for label in same]
+
+
+def labeled_pairs(current: Iterable[tuple[LabelRecord, Row]]) -> list[LabeledPair]:
+    """Return labels with their rows as the verdict reads them."""
+    # Imported here, so that the API starts without numpy.
+    from service.verdict.human_review import LabeledPair
+
+    return [
         LabeledPair(
             row, label.compared, None if label.winner == TIE else label.winner, label.reviewer
         )
         for label, row in current
     ]
-    return review(comparison, pairs)
+
+
+def _review(comparison: Comparison, current: Sequence[tuple[LabelRecord, Row]]) -> HumanReview:
+    from service.verdict.human_review import review
+
+    return review(comparison, labeled_pairs(current))

@@ -10,28 +10,47 @@ from fastapi import APIRouter, Depends, Path, Query
 from service.core.errors import BadRequest, Conflict, Forbidden, LimitReached, NotFound
 from service.core.records import Missing
 from service.core.storage import StorageMissing
+from service.files.curation.masking import Masking
+from service.jobs.evaluation.labels.queue import (
+    DEFAULT_OVERLAP,
+    MAX_OVERLAP,
+    Pair,
+    build_queue,
+    order_for,
+    pairs_of,
+    shown_digest,
+    shown_order,
+)
 from service.jobs.evaluation.labels.records import (
     MAX_LABELS,
     TIE,
     LabelRecord,
     TooManyLabels,
     answers_digest,
+    current_labels,
 )
-from service.jobs.evaluation.labels.review import review_labels
+from service.jobs.evaluation.labels.review import disputed, review_labels
 from service.jobs.evaluation.labels.schemas import (
+    FIRST,
+    SECOND,
+    AnswerToLabel,
     EvaluationLabel,
     EvaluationLabelList,
+    EvaluationLabelQueue,
+    EvaluationLabelTask,
+    LabelProgress,
     PutEvaluationLabel,
 )
 from service.jobs.evaluation.records import EvaluationStatus
 from service.jobs.evaluation.results import read_comparison
-from service.jobs.evaluation.routes import Artifacts, Existing, LabelStore
+from service.jobs.evaluation.routes import Artifacts, Existing, LabelStore, MaskingProcess
 from service.jobs.evaluation.schemas import HumanReviewObject
 from service.verdict.comparison import Comparison, Row
 from service.web import audit_trail
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import Caller
+from service.web.filters import AskedMask
 from service.web.permissions import Permission, needs
 from service.web.resources import Deleted, Paged, Resource, deleted, list_of
 
@@ -70,18 +89,36 @@ async def list_labels(
     paging: Paged,
     row: Annotated[int | None, Query(ge=1, description="Row to filter by.")] = None,
     mine: Annotated[bool, Query(description="Whether to list only the caller's labels.")] = False,
+    is_disputed: Annotated[
+        bool,
+        Query(
+            alias="disputed",
+            description="Whether to list only labels of rows on which reviewers differ, those with "
+            "opposite preferences first.",
+        ),
+    ] = False,
 ) -> EvaluationLabelList:
     """List what people said about the answers of an evaluation in the order of rows, and what it
-    says together: how often they prefer each model, and whether the measure that decided agrees
-    with them.
+    says together: how often they prefer each model, how well they agree with each other, and
+    whether the measure that decided agrees with them.
+
+    Labels of others appear after one has labeled the same answers oneself. Administrators of the
+    project see all.
     """
     every = await labels.all(evaluation)
     review, current = await review_labels(every, comparison)
     name = _name(caller)
+    listed_from = every
+    if is_disputed:
+        listed_from = disputed([label for label in every if label.id in current])
+    seen = {_compared(label) for label in every if label.reviewer == name}
+    sees_all = caller.may(Permission.PROJECT_WRITE)
     found = [
         label
-        for label in every
-        if (row is None or label.row == row) and (not mine or label.reviewer == name)
+        for label in listed_from
+        if (row is None or label.row == row)
+        and (not mine or label.reviewer == name)
+        and (sees_all or _compared(label) in seen)
     ]
     page, has_more = LABEL.slice(found, replace(paging, oldest_first=True))
     notes = await labels.notes(page)
@@ -101,6 +138,83 @@ async def list_labels(
     )
 
 
+@router.get(
+    "/queue",
+    operation_id="getFineTuningJobEvaluationLabelQueue",
+    summary="Retrieve the next answers to compare",
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.EVALUATION_READ),
+)
+async def retrieve_queue(
+    evaluation: Existing,
+    comparison: Measured,
+    caller: Caller,
+    labels: LabelStore,
+    masking: MaskingProcess,
+    compared: Annotated[
+        list[str] | None,
+        Query(
+            min_length=2,
+            max_length=2,
+            description="Pair of columns to compare. By default, the tuned model and the best "
+            "prompt, or else the base model.",
+        ),
+    ] = None,
+    overlap: Annotated[
+        int,
+        Query(
+            ge=1,
+            le=MAX_OVERLAP,
+            description="Number of labels that each row should have. Rows with that many are not "
+            "in the queue.",
+        ),
+    ] = DEFAULT_OVERLAP,
+    row: Annotated[
+        int | None,
+        Query(ge=1, description="`line` of the only row to return, also if it is labeled."),
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    personal_data: AskedMask = "show",
+) -> EvaluationLabelQueue:
+    """Retrieve the next rows that the caller has not labeled, with two answers each, and the
+    progress of all reviewers. Which model gave which answer is not said until it is labeled.
+
+    Rows that other people began come first, so that several label the same rows. The others are in
+    random order.
+    """
+    name = _name(caller)
+    pair = _pair(compared, comparison)
+    current = [label for label, _ in current_labels(await labels.all(evaluation), comparison)]
+    queue = build_queue(
+        comparison, current, pair, evaluation_id=evaluation.id, reviewer=name, overlap=overlap
+    )
+    rows = queue.open if row is None else [one for one in queue.comparable if one.line == row]
+    tasks = []
+    for one in rows[:limit]:
+        order = order_for(name, evaluation.id, one, pair)
+        answers = [one.answers[column] for column in order]
+        tasks.append(
+            EvaluationLabelTask(
+                row=one.line or 0,
+                language=one.language,
+                prompt=one.prompt,
+                answers=[AnswerToLabel(text=a.text, tool_calls=a.tool_calls) for a in answers],
+                shown=shown_digest(one, order),
+                labels=queue.labels[one.line or 0],
+            )
+        )
+    if personal_data == "mask":
+        tasks = await _masked(tasks, evaluation.project_id, masking)
+    else:
+        lines = ",".join(str(one.row) for one in tasks)
+        audit_trail.reveal(AuditEvent.EVALUATION_REVEALED, [f"lines:{lines}"])
+    return EvaluationLabelQueue(
+        tasks=tasks,
+        compared=list(pair),
+        pairs=[list(one) for one in pairs_of(comparison)],
+        progress=LabelProgress.from_queue(queue, name, overlap),
+    )
+
+
 @router.put(
     "/{row}",
     operation_id="putFineTuningJobEvaluationLabel",
@@ -116,12 +230,14 @@ async def put_label(
     labels: LabelStore,
 ) -> EvaluationLabel:
     """Say which of two answers to a row is better, or change one's own label. Each reviewer has one
-    label per row and pair of columns.
+    label per row and pair of columns. The response names the column of the better answer, also if
+    the queue showed the answers without their columns.
 
-    Labels show how often people agree with the measure that decided the verdict. If the evaluation
-    runs again, they calibrate the judge. They are deleted with the model.
+    If people show a preference and agree with each other, it enters the verdict. If the evaluation
+    runs again, labels calibrate the judge. They are deleted with the model.
     """
-    wanted = _label(body, _row(comparison, row), row, _name(caller))
+    found = _row(comparison, row)
+    wanted = _label(body if body.shown is None else _revealed(body, found), found, _name(caller))
     try:
         label = await labels.set(evaluation, wanted, body.note)
     except TooManyLabels as e:
@@ -180,6 +296,36 @@ async def delete_labels(
     return deleted(str(row), "fine_tuning.job.evaluation.label")
 
 
+def _pair(compared: list[str] | None, comparison: Comparison) -> Pair:
+    """Return the pair of columns that is asked for. Raises BadRequest and Conflict."""
+    known = pairs_of(comparison)
+    if compared is None and not known:
+        raise Conflict("The evaluation has no two columns to compare.")
+    first, second = sorted(compared or known[0])
+    if (first, second) not in known:
+        pairs = "; ".join(", ".join(pair) for pair in known)
+        raise BadRequest(
+            f"'compared' must be one of the pairs of columns: {pairs}.", param="compared"
+        )
+    return first, second
+
+
+async def _masked(
+    tasks: list[EvaluationLabelTask], project_id: str, masking: Masking
+) -> list[EvaluationLabelTask]:
+    """Return the tasks with labels in place of personal data. Raises Unavailable."""
+    fields = {"prompt", "answers"}
+    result = await masking.mask(project_id, [[one.model_dump(include=fields) for one in tasks]])
+    return [
+        EvaluationLabelTask.model_validate(one.model_dump() | texts | {"masked_values": count})
+        for one, texts, count in zip(tasks, result.groups[0], result.masked[0], strict=True)
+    ]
+
+
+def _compared(label: LabelRecord) -> tuple[object, ...]:
+    return (label.row, *sorted(label.compared))
+
+
 def _row(comparison: Comparison, line: int) -> Row:
     found = next((row for row in comparison.rows if row.line == line), None)
     if found is None:
@@ -190,7 +336,26 @@ def _row(comparison: Comparison, line: int) -> Row:
     return found
 
 
-def _label(body: PutEvaluationLabel, row: Row, line: int, reviewer: str) -> LabelRecord:
+def _revealed(body: PutEvaluationLabel, row: Row) -> PutEvaluationLabel:
+    """Return a label of the queue's answers with their columns. Raises BadRequest and Conflict."""
+    first, second = body.compared
+    if first == second or answers_digest(row, body.compared) is None:
+        return body  # which is refused
+    order = shown_order(row, (first, second), body.shown or "")
+    if order is None:
+        raise Conflict(
+            "The row does not have the answers that 'shown' stands for. The evaluation may have "
+            "run again: read the queue again."
+        )
+    winners = dict(zip((FIRST, SECOND, TIE), (*order, TIE), strict=True))
+    if body.winner not in winners:
+        raise BadRequest(
+            f"With 'shown', 'winner' must be '{FIRST}', '{SECOND}' or '{TIE}'.", param="winner"
+        )
+    return body.model_copy(update={"compared": list(order), "winner": winners[body.winner]})
+
+
+def _label(body: PutEvaluationLabel, row: Row, reviewer: str) -> LabelRecord:
     """Return the label as a record. Raises BadRequest if the columns do not fit the row."""
     first, second = body.compared
     digest = answers_digest(row, body.compared)
@@ -206,7 +371,7 @@ def _label(body: PutEvaluationLabel, row: Row, line: int, reviewer: str) -> Labe
             f"'winner' must be one of the compared columns or '{TIE}'.", param="winner"
         )
     return LabelRecord(
-        row=line,
+        row=row.line or 0,
         compared=(first, second),
         winner=body.winner,
         reviewer=reviewer,

@@ -1,6 +1,10 @@
 /** Queries of a job's evaluation. */
 
-import type { FineTuningJobEvaluation } from "@finetuned/client";
+import type {
+  EvaluationLabelQueue,
+  EvaluationLabelTask,
+  FineTuningJobEvaluation,
+} from "@finetuned/client";
 import { client, faultOf } from "#lib/api.ts";
 import type { Report, ReportRow } from "./report.ts";
 
@@ -51,4 +55,41 @@ export async function readReportRow(jobId: string, line: number): Promise<Report
   const asked = { personal_data: "show", line } as const;
   const response = await client.fineTuning.jobs.evaluation.report(jobId, asked);
   return ((await response.json()) as Report).rows[0] ?? null;
+}
+
+/** Labels that each row should have, so that it is known whether reviewers agree. */
+export const OVERLAP = 2;
+/** Number of tasks that are read at once. */
+export const TASKS = 20;
+
+/** The next answers to compare, masked, without the names of their columns. */
+export function readQueue(
+  jobId: string,
+  compared?: readonly string[],
+  signal?: AbortSignal,
+): Promise<EvaluationLabelQueue> {
+  return client.fineTuning.jobs.evaluation.labels.queue(
+    jobId,
+    {
+      overlap: OVERLAP,
+      limit: TASKS,
+      personal_data: "mask",
+      ...(compared ? { compared: [...compared] } : {}),
+    },
+    signal ? { signal } : {},
+  );
+}
+
+/** A task with its personal data; null if it is gone. */
+export async function readTask(
+  jobId: string,
+  compared: readonly string[],
+  row: number,
+): Promise<EvaluationLabelTask | null> {
+  const found = await client.fineTuning.jobs.evaluation.labels.queue(jobId, {
+    compared: [...compared],
+    row,
+    personal_data: "show",
+  });
+  return found.tasks[0] ?? null;
 }

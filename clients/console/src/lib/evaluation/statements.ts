@@ -42,6 +42,7 @@ export function toneOf(kind: VerdictKind): "success" | "warning" | "danger" | "n
     case "cannot_tell":
     case "forgot":
     case "overfit":
+    case "disputed":
       return "warning";
     default:
       return "neutral";
@@ -100,8 +101,27 @@ function languages(f: Figures): string {
   return joined(f["languages"].map(languageName));
 }
 
+function percentOf(f: Figures): string {
+  const { percent, low, high } = f;
+  return t("statements.part.percent", {
+    percent: fixed(percent),
+    low: fixed(low),
+    high: fixed(high),
+  });
+}
+
+function agreement(f: Figures): string {
+  return t("statements.part.agreement", {
+    alpha: fixed(f["alpha"], 2),
+    low: fixed(f["alpha_low"], 2),
+    high: fixed(f["alpha_high"], 2),
+    rows: f["shared_rows"],
+  });
+}
+
 /** Parts of sentences that are more than a figure, by the name of their argument. */
 const PARTS: Record<string, (f: Figures) => string> = {
+  agreement,
   calibration,
   column_name: (f) => columnName(f["column"]),
   effect,
@@ -112,6 +132,8 @@ const PARTS: Record<string, (f: Figures) => string> = {
       effect: effect(f),
       worse: worse(f),
     }),
+  known_agreement: (f) =>
+    f["alpha"] === undefined ? "" : t("statements.part.in_brackets", { text: agreement(f) }),
   known_scores: (f) => {
     const known = (["base", "prompt"] as const).filter((name) => f[`${name}_points`] !== undefined);
     return joined(
@@ -137,12 +159,15 @@ const PARTS: Record<string, (f: Figures) => string> = {
           language: languageName(f["worst_language"]),
           points: fixed(f["worst_language_points"]),
         }),
-  percent_interval: (f) =>
-    t("statements.part.percent", {
-      percent: fixed(f["percent"]),
-      low: fixed(f["low"]),
-      high: fixed(f["high"]),
+  people_preferred: ({ people }) =>
+    t("statements.part.people_preferred", {
+      column: columnName(people["column"]),
+      percent: percentOf(people),
+      labels: people["labels"],
+      rows: people["rows"],
+      agreement: agreement(people),
     }),
+  percent_interval: percentOf,
   plain_effect: (f) => effect(f, "plain"),
   power: (f) => {
     const least = f["detectable_points"];

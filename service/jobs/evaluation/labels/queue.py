@@ -1,0 +1,103 @@
+"""Chooses which answers a reviewer compares next, and in which order they are shown.
+
+Rows come in a random order that is the same for all reviewers, so that several people label the
+same rows and one can stop at any time; first those that others began. Which answer comes first is
+random for each reviewer and row, and the same when a page is loaded again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from service.jobs.evaluation.labels.records import LabelRecord, answers_digest
+from service.verdict.comparison import BASE, PROMPT, TUNED, Comparison, Row
+
+DEFAULT_OVERLAP = 2
+"""Labels that each row should have: with one, it is not known whether reviewers agree."""
+MAX_OVERLAP = 20
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The rows of a pair of columns whose answers a reviewer can compare.
+
+    `open` are those for the reviewer, the next first, and `comparable` all of them. `labels` counts
+    the labels of a row by line, and `by_reviewer` the labels of a person.
+    """
+
+    open: list[Row]
+    comparable: list[Row]
+    labels: Counter[int]
+    by_reviewer: Counter[str]
+
+
+def pairs_of(comparison: Comparison) -> list[Pair]:
+    """Return the pairs of columns to compare: the tuned model and its strongest rival first."""
+    names = [column.name for column in comparison.columns]
+    rivals = [PROMPT, BASE, *(column.name for column in comparison.checkpoints)]
+    return [_sorted(TUNED, name) for name in rivals if name in names and TUNED in names]
+
+
+def build_queue(
+    comparison: Comparison,
+    current: Iterable[LabelRecord],
+    pair: Pair,
+    *,
+    evaluation_id: str,
+    reviewer: str,
+    overlap: int,
+) -> Queue:
+    """Return the queue of a reviewer for a pair of columns. `current` are the labels that count."""
+    labels = [label for label in current if sorted(label.compared) == sorted(pair)]
+    counts = Counter(label.row for label in labels)
+    own = {label.row for label in labels if label.reviewer == reviewer}
+    rows = [row for row in comparison.rows if _is_comparable(row, pair)]
+
+    def order(row: Row) -> tuple[int, str]:
+        return -counts[row.line or 0], _digest([evaluation_id, row.line])
+
+    open_ = [row for row in rows if row.line not in own and counts[row.line or 0] < overlap]
+    return Queue(
+        sorted(open_, key=order), rows, counts, Counter(label.reviewer for label in labels)
+    )
+
+
+def order_for(reviewer: str, evaluation_id: str, row: Row, pair: Pair) -> Pair:
+    """Return the columns in the order in which a reviewer sees their answers."""
+    first, second = sorted(pair)
+    is_swapped = int(_digest([reviewer, evaluation_id, row.line, first, second])[0], 16) % 2
+    return (second, first) if is_swapped else (first, second)
+
+
+def shown_digest(row: Row, order: Pair) -> str:
+    """Return a digest of a row and its two answers as shown, which does not depend on columns."""
+    return _digest([row.prompt, *(row.answers[column].full_text for column in order)])
+
+
+def shown_order(row: Row, pair: Pair, shown: str) -> Pair | None:
+    """Return the order in which the answers were shown; None if these were other answers."""
+    if not _is_comparable(row, pair):
+        return None
+    orders: Iterator[Pair] = iter([pair, (pair[1], pair[0])])
+    return next((order for order in orders if shown_digest(row, order) == shown), None)
+
+
+def _is_comparable(row: Row, pair: Pair) -> bool:
+    """Return whether a row has two different answers: otherwise, there is nothing to choose."""
+    if row.line is None or answers_digest(row, pair) is None:
+        return False
+    return row.answers[pair[0]].full_text != row.answers[pair[1]].full_text
+
+
+def _sorted(a: str, b: str) -> Pair:
+    return (a, b) if a < b else (b, a)
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:32]
