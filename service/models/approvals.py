@@ -55,7 +55,7 @@ async def approve(
 
     def change(record: ModelRecord) -> ModelRecord:
         nonlocal given
-        if caller.identity == record.creator:
+        if caller.identity == (record.created_by or record.key_id):
             raise SelfApproval(model)
         kept = record.valid_approvals
         for other in kept:

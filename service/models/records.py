@@ -108,11 +108,6 @@ class ModelRecord(Record):
     signature: str | None = None  # of the worker that registered it, see signatures.py
 
     @property
-    def creator(self) -> str:
-        """Who trained or imported the model; empty if it is unknown."""
-        return self.created_by or self.key_id
-
-    @property
     def valid_approvals(self) -> tuple[Approval, ...]:
         """The approvals of the weights that the model has."""
         return tuple(one for one in self.approvals if one.digest == self.digest)

@@ -108,7 +108,7 @@ class ModelObject(BaseModel):
             base_model=record.base_model,
             fine_tuning_job=record.job_id,
             origin=record.origin,
-            created_by=(record.creator or None) if is_own else None,
+            created_by=(record.created_by or record.key_id or None) if is_own else None,
             **({} if base is None else base.shared_fields()),
         )
 

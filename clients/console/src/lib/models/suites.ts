@@ -89,6 +89,11 @@ export interface Measured {
   text: string;
 }
 
+/** A difference in points with its sign, or a score in percent. */
+export function figureText(name: Measured["name"], share: number, digits: number): string {
+  return name === "difference" ? signed(share * 100, digits) : percent(share, digits);
+}
+
 export function measuredOf(run: AliasCheckRun): Measured[] {
   return (["difference", "score"] as const).flatMap((name) => {
     const [bound, low] = [run[`min_${name}`], run[`${name}_low`]];
@@ -97,9 +102,7 @@ export function measuredOf(run: AliasCheckRun): Measured[] {
     if (bound === null || low === null || mean == null || high == null) return [];
     const points = { mean: mean * 100, low: low * 100, high: high * 100, bound: bound * 100 };
     const digits = digitsOf(points.low, points.high);
-    const [first, ...limits] = [points.mean, points.low, points.high].map((each) =>
-      name === "difference" ? signed(each, digits) : fixed(each, digits),
-    );
+    const [first, ...limits] = [mean, low, high].map((each) => figureText(name, each, digits));
     return [{ name, ...points, text: `${first} [${limits.join(", ")}]` }];
   });
 }
