@@ -215,9 +215,8 @@ def _model_object(
         return model
     if isinstance(model, AliasRecord):
         return ModelObject.from_alias(model, owner)
-    return ModelObject.from_adapter(
-        model, project_of(model.id) or owner, bases.get(model.base_model)
-    )
+    name = project_of(model.id) or owner
+    return ModelObject.from_adapter(model, name, bases.get(model.base_model), is_own=name == owner)
 
 
 @router.get(
@@ -243,12 +242,13 @@ async def retrieve_model(
         return ModelObject.from_base(
             Base(entry, capabilities.find(entry)), available=serves(entry.id)
         )
-    record = await registry.get(caller.project_id, model)
-    record = record or await registry.shared(caller.project_id, model)
+    own = await registry.get(caller.project_id, model)
+    record = own or await registry.shared(caller.project_id, model)
     if record is not None:
         entry = registry.catalogue.get(record.base_model)
         base = None if entry is None else Base(entry, capabilities.find(entry))
-        return ModelObject.from_adapter(record, project_of(record.id) or "", base)
+        owner = project_of(record.id) or ""
+        return ModelObject.from_adapter(record, owner, base, is_own=own is not None)
     alias = await registry.alias(caller.project_id, model)
     if alias is not None:
         return ModelObject.from_alias(alias, caller.project_name)

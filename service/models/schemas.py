@@ -72,6 +72,12 @@ class ModelObject(BaseModel):
     origin: ModelOrigin | None = Field(
         default=None, description="Origin of an imported model; null for other models."
     )
+    created_by: str | None = Field(
+        default=None,
+        description="ID of the service account that trained or imported the model; otherwise of "
+        "the bearer of a token of the identity provider, or of the API key. This person cannot "
+        "approve it. Null if it is unknown, for models of other projects, and for other models.",
+    )
     alias_of: list[TargetShare] | None = Field(
         default=None, description="Targets of an alias; null for other models."
     )
@@ -88,8 +94,13 @@ class ModelObject(BaseModel):
         )
 
     @classmethod
-    def from_adapter(cls, record: ModelRecord, project_name: str, base: Base | None) -> Self:
-        """The API object for a trained model. `base` is None if the catalog no longer has it."""
+    def from_adapter(
+        cls, record: ModelRecord, project_name: str, base: Base | None, *, is_own: bool
+    ) -> Self:
+        """The API object for a trained model. `base` is None if the catalog no longer has it.
+
+        `is_own` is whether the project that asks has the model.
+        """
         return cls(
             id=record.id,
             created=record.created_at,
@@ -97,6 +108,7 @@ class ModelObject(BaseModel):
             base_model=record.base_model,
             fine_tuning_job=record.job_id,
             origin=record.origin,
+            created_by=(record.created_by or record.key_id or None) if is_own else None,
             **({} if base is None else base.shared_fields()),
         )
 

@@ -96,7 +96,10 @@ async def test_an_alias_moves_only_to_models_that_pass_its_suites(http, api, sui
     compared = await http.get(
         f"/v1/evals/{suite['eval_id']}/compare?runs={suite['run_id']},{run['run_id']}"
     )
-    assert compared.json()["runs"][1]["differences"][0]["low"] == run["difference_low"]
+    passed = compared.json()["runs"][1]["differences"][0]
+    assert [passed[limit] for limit in ("low", "mean", "high")] == [
+        run[f"difference_{limit}"] for limit in ("low", "mean", "high")
+    ]
     assert await events(api) == {"alias.check.completed": 2, "alias.worsened": 1}
 
     refusal = await http.put(ALIAS, json={"model": bad})
@@ -203,7 +206,7 @@ async def test_a_schedule_checks_the_alias_once_each_time(http, api, suite, work
     assert answer.json()["schedule"] == "0 3 * * *"
     redis = api.app.state.redis
     [(member, due_s)] = await redis.zrange(SCHEDULES, 0, -1, withscores=True)
-    assert due_s == next_time("0 3 * * *", clock.now_s())
+    assert due_s == next_time("0 3 * * *", clock.now_s()) == answer.json()["next_check_at"]
     for _ in range(2):  # a second time while the first check is unfinished
         await redis.zadd(SCHEDULES, {member: 1})
         await runner(api).continue_all(lambda _: nullcontext())

@@ -112,10 +112,15 @@ async def test_runs_are_compared(http, eval_id, engine, work, api, monkeypatch, 
     rest = (await http.get(f"{compare}&after={shown['last_id']}")).json()
     assert [one["change"] for one in rest["items"]] == ["equal", "equal", "better"]
     assert (shown["has_more"], rest["has_more"]) == (True, False)
+    assert shown["changes"] == {"worse": 1, "equal": 2, "better": 1}
+    equal = (await http.get(f"{compare}&change=equal&limit=1")).json()
+    assert ([one["change"] for one in equal["items"]], equal["has_more"]) == (["equal"], True)
 
     masked = (await http.get(f"{compare}&personal_data=mask")).json()
     assert "@example.com" not in str(masked)
     assert masked["masked_values"] == 8
+    by_item = [sum(o["masked_values"] for o in one["outputs"]) for one in masked["items"]]
+    assert by_item == [2, 2, 2, 2]
     text = await http.get(compare, headers={"accept": "text/markdown"})
     assert text.headers["content-type"].startswith("text/markdown")
     assert text.text == (await http.get(f"{compare}&format=md")).text

@@ -59,6 +59,10 @@ async def test_an_alias_and_an_export_need_a_second_person(api: Api, http, model
         assert code(refused) == (409, "approval_required")
         assert "finetuned models approve" in refused.json()["error"]["message"]
     assert code(await http.post(approvals(model), json={})) == (403, "own_model")
+    caller = (await http.get("/v1/whoami")).json()["api_key"]["owner"]["service_account"]["id"]
+    listed = (await http.get("/v1/models")).json()["data"]
+    shown = [(await http.get(f"/v1/models/{model}")).json(), *listed]
+    assert {one["created_by"] for one in shown if one["id"] == model} == {caller}
     async with await api.client("acme") as second:
         made = await second.post(approvals(model), json={"note": "read 20 answers"})
         assert made.status_code == 200

@@ -8,7 +8,7 @@ only from the version that the check was created for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -23,7 +23,7 @@ from service.core.redis import reply, text
 from service.core.redis.transactions import Write, commit
 from service.core.storage import Storage, StorageMissing
 from service.evals.alias_checks.records import AliasChecks, CheckRecord, CheckStatus, new_check
-from service.evals.comparison.compare import compare_rows
+from service.evals.comparison.compare import Score, compare_rows
 from service.evals.creation import check_room
 from service.evals.records import EvalRecord, Evals, RunRecord, RunStatus
 from service.models.aliases.changes import AliasChanged, Aliases, Precondition, UnknownTarget
@@ -195,13 +195,15 @@ class CheckRunner:
         of_run, metric = found.runs[1], wanted.suite.metric
         if run.tally.errored:
             return wanted
-        difference = next((one for one in of_run.differences if one.metric == metric), None)
-        score = next((one for one in of_run.scores if one.metric == metric), None)
-        lows = {
-            "difference_low": difference and difference.low,
-            "score_low": score and score.low,
+        measured: dict[str, Sequence[Score]] = {"difference": of_run.differences, "score": of_run.scores}
+        limits = {
+            f"{name}_{limit}": getattr(one, limit)
+            for name, scores in measured.items()
+            for one in scores
+            if one.metric == metric and one.low is not None
+            for limit in ("low", "mean", "high")
         }
-        return wanted.model_copy(update=lows)
+        return wanted.model_copy(update=limits)
 
     async def _store(self, check: CheckRecord) -> None:
         """Store the limits of a check for changes of the alias."""

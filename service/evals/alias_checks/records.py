@@ -42,7 +42,11 @@ class SuiteRun(Stored):
     suite: Suite
     run_id: str
     difference_low: float | None = None
+    difference_mean: float | None = None
+    difference_high: float | None = None
     score_low: float | None = None
+    score_mean: float | None = None
+    score_high: float | None = None
 
     def lows(self) -> dict[str, float]:
         """Return the lower limits that have a bound, by `Suite.figures`."""

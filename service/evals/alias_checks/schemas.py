@@ -55,8 +55,20 @@ class AliasCheckRun(BaseModel):
         description="Lower limit of the 95% interval of the difference to the baseline; null until "
         "it is known, and if an item could not be answered or graded."
     )
+    difference_mean: float | None = Field(
+        default=None, description="Mean difference to the baseline; null like its lower limit."
+    )
+    difference_high: float | None = Field(
+        default=None, description="Upper limit of the interval; null like the lower one."
+    )
     score_low: float | None = Field(
         description="Lower limit of the 95% interval of the mean score; null like the other."
+    )
+    score_mean: float | None = Field(
+        default=None, description="Mean score; null like its lower limit."
+    )
+    score_high: float | None = Field(
+        default=None, description="Upper limit of the interval; null like the lower one."
     )
     passed: bool = Field(description="Whether no limit is below its bound.")
 

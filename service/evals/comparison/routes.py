@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
 from service.core.errors import BadRequest, Conflict
-from service.evals.comparison.compare import ComparedItem, RunComparison, compare_rows
+from service.evals.comparison.compare import Change, ComparedItem, compare_rows
 from service.evals.comparison.schemas import (
     EvalComparison,
     EvalComparisonItem,
@@ -66,6 +66,9 @@ async def compare(
         str | None, Query(description="Cursor for pagination: the `last_id` of the previous page.")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=50)] = 20,
+    change: Annotated[
+        Change | None, Query(description="Only items with this change. Defaults to all.")
+    ] = None,
     form: Annotated[
         Literal["json", "md"] | None,
         Query(
@@ -88,14 +91,16 @@ async def compare(
     graders = [str(grader["name"]) for grader in record.testing_criteria]
     async with scans.hold(record.project_id):
         found = await asyncio.to_thread(compare_rows, graders, rows)
-    start = 0 if after is None else _place_after(found, named, after)
-    some = found.items[start : start + limit]
+    wanted = [item for item in found.items if change in (None, item.change)]
+    start = 0 if after is None else _place_after(wanted, named, after)
+    some = wanted[start : start + limit]
     items, masked = await _items(request, named, rows, some, personal_data)
     shown = EvalComparison(
         eval_id=record.id,
         runs=[EvalComparisonRun.of(run, one) for run, one in zip(named, found.runs, strict=True)],
         items=items,
-        has_more=start + limit < len(found.items),
+        has_more=start + limit < len(wanted),
+        changes=Counter(item.change for item in found.items),
         last_id=_id_of(some[-1], named) if some else None,
         masked_values=masked,
     )
@@ -134,8 +139,8 @@ def _id_of(item: ComparedItem, runs: Sequence[RunRecord]) -> str:
     )
 
 
-def _place_after(found: RunComparison, runs: Sequence[RunRecord], after: str) -> int:
-    for place, item in enumerate(found.items, 1):
+def _place_after(items: Sequence[ComparedItem], runs: Sequence[RunRecord], after: str) -> int:
+    for place, item in enumerate(items, 1):
         if _id_of(item, runs) == after:
             return place
     raise OUTPUT_ITEM.unknown_after()

@@ -89,6 +89,10 @@ class EvalComparisonOutput(BaseModel):
     status: ItemStatus = Field(description="Status of the output item.")
     answer: str = Field(description="Text of the answer.")
     scores: dict[str, float] = Field(description="Scores by grader.")
+    masked_values: int | None = Field(
+        default=None,
+        description="Number of labels in place of personal data; null if it is not masked.",
+    )
 
     @classmethod
     def of(cls, run: RunRecord, number: int, status: ItemStatus, body: dict[str, Any]) -> Self:
@@ -100,6 +104,7 @@ class EvalComparisonOutput(BaseModel):
             status=status,
             answer=(output[0].get("content") or "") if output else "",
             scores={one["name"]: one["score"] for one in body["results"] if not one.get("errors")},
+            masked_values=body.get("masked_values"),
         )
 
 
@@ -133,6 +138,9 @@ class EvalComparison(BaseModel):
     object: Literal["eval.comparison"] = "eval.comparison"
     eval_id: str = Field(description="ID of the eval.")
     runs: list[EvalComparisonRun] = Field(description="Runs as requested. The baseline is first.")
+    changes: dict[Change, int] = Field(
+        default={}, description="Number of items by change. A change that no item has is missing."
+    )
     items: list[EvalComparisonItem] = Field(
         description="Page of items. Those that got worse are first."
     )

@@ -210,10 +210,16 @@ class AliasObject(BaseModel):
         description="Cron expression in UTC of the times at which the suites are run again; null "
         "if there is none.",
     )
+    next_check_at: int | None = Field(
+        default=None,
+        description="Time of the next check by the schedule, as a Unix timestamp in seconds; null "
+        "without a schedule or suites.",
+    )
 
     @classmethod
     def from_record(cls, record: AliasRecord) -> Self:
         """The API object for a record."""
+        schedule = record.schedule if record.suites else None
         return cls(
             id=record.id,
             created_at=record.created_at,
@@ -224,6 +230,7 @@ class AliasObject(BaseModel):
             gate=record.gate,
             suites=[AliasSuite.model_validate(suite) for suite in record.suites],
             schedule=record.schedule and record.schedule.cron,
+            next_check_at=schedule and next_time(schedule.cron, clock.now_s()),
         )
 
 

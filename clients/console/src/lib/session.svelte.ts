@@ -48,6 +48,12 @@ class SessionState {
     return this.caller?.permissions.includes(permission) ?? false;
   }
 
+  /** Whether an ID is that of the person: of the login, the service account, or the key. */
+  isCaller(id: string | null): boolean {
+    const key = this.caller?.api_key;
+    return id !== null && (id === key?.id || id === key?.owner.service_account.id);
+  }
+
   /** Find the session of this browser's cookie, which another tab may have begun. */
   async restore(): Promise<void> {
     try {

@@ -46,31 +46,11 @@ export function runQuery(evalId: string, runId: string) {
   };
 }
 
-/** The outcomes of a run up to a number of items, in the order of the items. */
-export async function outcomesOf(
-  evalId: string,
-  runId: string,
-  most: number,
-  signal: AbortSignal,
-): Promise<EvalRunOutputItem[]> {
-  const items: EvalRunOutputItem[] = [];
-  const list = client.evals.runs.outputItems.list(
-    runId,
-    { eval_id: evalId, limit: 100, personal_data: "mask" },
-    { signal },
-  );
-  for await (const item of list) {
-    items.push(item);
-    if (items.length >= most) break;
-  }
-  return items.sort((a, b) => a.datasource_item_id - b.datasource_item_id);
-}
-
 /** An outcome with its personal data. */
 export function readOutcome({
   id,
   eval_id,
   run_id,
-}: EvalRunOutputItem): Promise<EvalRunOutputItem> {
+}: Pick<EvalRunOutputItem, "id" | "eval_id" | "run_id">): Promise<EvalRunOutputItem> {
   return client.evals.runs.outputItems.retrieve(id, { eval_id, run_id, personal_data: "show" });
 }

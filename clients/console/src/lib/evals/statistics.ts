@@ -1,4 +1,4 @@
-/** Intervals of shares, and of differences between shares on the same items. */
+/** Intervals of shares. */
 
 const Z = 1.959964;
 
@@ -17,20 +17,4 @@ export function wilson(successes: number, count: number): Interval | null {
     (Z / (1 + (Z * Z) / count)) *
     Math.sqrt((share * (1 - share)) / count + (Z * Z) / (4 * count * count));
   return { mean: share, low: Math.max(0, middle - half), high: Math.min(1, middle + half) };
-}
-
-/**
- * Agresti's and Min's 95% interval of a difference between two shares on the same items, of which
- * `better` only the second passed, and `worse` only the first; null if there are no items.
- */
-export function pairedDifference(better: number, worse: number, count: number): Interval | null {
-  if (count === 0) return null;
-  const [more, less, all] = [better + 0.5, worse + 0.5, count + 2];
-  const middle = (more - less) / all;
-  const half = (Z * Math.sqrt(more + less - (more - less) ** 2 / all)) / all;
-  return {
-    mean: (better - worse) / count,
-    low: Math.max(-1, middle - half),
-    high: Math.min(1, middle + half),
-  };
 }
