@@ -13,16 +13,18 @@ from typing import Any, NamedTuple
 
 from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, printable, refuse
 from service.datasets.checks.negative_labels import are_labels
-from service.datasets.formats.chat_apps import find_app, read_messages
+from service.datasets.formats.annotations import is_tree_message, join_trees
+from service.datasets.formats.chat_apps import (
+    app_table,
+    find_app,
+    messages_inside,
+    read_chats,
+    read_messages,
+)
 from service.datasets.formats.options import WORKBOOKS, FormatOptions, Record, Shape, row_format_of
 from service.datasets.formats.shapes import find_shape, has_prompt, is_known
 from service.datasets.formats.table_layout import find_message_columns, forms_shape, group_messages
-from service.datasets.formats.tool_exports import (
-    Export,
-    find_export,
-    is_tree_message,
-    join_trees,
-)
+from service.datasets.formats.tool_exports import Export, find_export
 from service.datasets.formats.turn_forms import (
     are_turns,
     has_openai_messages,
@@ -86,9 +88,11 @@ def unfold(records: Iterator[Record], options: FormatOptions) -> Unfolded:
         whole = iter(first)
     # The first value can be one without anything special to the tool.
     if (export := next(filter(None, (find_export(one.value) for one in first)), None)) is not None:
-        return Unfolded(_exported_rows(whole, export, options), True)
+        return Unfolded(_exported_rows(whole, export), True)
     if any(find_app(one.value) for one in first):
         return Unfolded(read_messages(whole, options.roles), True)
+    if any(messages_inside(one.value) for one in first):
+        return Unfolded(_chats(whole, options), True)
     if is_tree_message(value):
         return Unfolded(join_trees(whole), True)
     if len(first) == 1 and (rows := _rows_of_document(value, options)):
@@ -121,6 +125,10 @@ def _unfold_json_column(records: Iterator[Record], options: FormatOptions) -> Un
     first = list(islice(records, 1))
     whole = chain(first, records)
     cells = first[0].value if first and isinstance(first[0].value, dict) else {}
+    if find_app(cells) is not None and app_table(cells):
+        return Unfolded(read_messages(whole, options.roles), True)
+    if (export := find_export(cells)) is not None:
+        return Unfolded(_exported_rows(whole, export), True)
     if forms_shape(list(cells), options):
         return Unfolded(whole, False)
     for column, cell in cells.items():
@@ -136,15 +144,22 @@ def _parse_cell(column: str, value: Any) -> Any:
     return value if row is None else row
 
 
-def _exported_rows(
-    records: Iterator[Record], export: Export, options: FormatOptions
-) -> Iterator[Record]:
+def _exported_rows(records: Iterator[Record], export: Export) -> Iterator[Record]:
     for record in records:
         if isinstance(record.value, dict) and export.matches(record.value):
-            for row in export.rows(record.value, options.roles):
+            for row in export.rows(record.value):
                 yield record._replace(value=row)
         else:
             yield record
+
+
+def _chats(records: Iterator[Record], options: FormatOptions) -> Iterator[Record]:
+    for record in records:
+        if record.issue is not None:
+            yield record
+        else:
+            for row in read_chats(record.value, options.roles):
+                yield record._replace(value=row)
 
 
 def _exports_inside(value: Row) -> list[Row]:

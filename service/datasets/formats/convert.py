@@ -24,7 +24,7 @@ from service.datasets.checks.negative_labels import LabelsSeen, check_negative_f
 from service.datasets.checks.rows import check_row
 from service.datasets.checks.validate import ValidationReport, make_report, validate_file
 from service.datasets.contract.tasks import ConvertResult
-from service.datasets.formats.chat_apps import is_whatsapp, read_whatsapp
+from service.datasets.formats.chat_texts import read_text_chat, text_chat
 from service.datasets.formats.columns import ColumnMeaning, interpret_columns, sample_records
 from service.datasets.formats.csv_records import read_csv
 from service.datasets.formats.decompression import archive_of, compression_of, extract, unpack
@@ -201,9 +201,8 @@ def read_records(
         case "document":
             return read_text(path)
         case "text":
-            if options.shape != "text" and is_whatsapp(path):
-                return read_whatsapp(path, options.roles)
-            return read_text(path)
+            form = text_chat(path) if options.shape != "text" else None
+            return read_text(path) if form is None else read_text_chat(path, form, options.roles)
 
 
 def log_unused(meaning: ColumnMeaning, log: IssueLog) -> None:

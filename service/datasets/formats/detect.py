@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from service.datasets.checks.issues import refuse
-from service.datasets.formats.chat_apps import is_whatsapp
+from service.datasets.formats.chat_texts import text_chat
 from service.datasets.formats.csv_records import is_clearly_table, sniff_delimiter
 from service.datasets.formats.documents import UNKNOWN_BINARY, binary_kind, office_kind
 from service.datasets.formats.json_records import find_rows
@@ -70,7 +70,7 @@ def text_container(path: Path, *, is_document: bool = False) -> tuple[Container,
         head = file.read(_HEAD_BYTES).removeprefix(UTF8_BOM).lstrip()
     if not head:
         raise refuse("empty_file")
-    if is_whatsapp(path) or (is_document and _is_prose(head)):
+    if text_chat(path) is not None or (is_document and _is_prose(head)):
         return "text", None
     if head[:1] == b"[":
         return ("jsonl" if _are_lists(head) else "json"), None

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from service.datasets.checks.issues import IssueLog, make_issue, pointer_to, refuse
+from service.datasets.formats.chat_apps import app_table
 from service.datasets.formats.options import FormatOptions, Record
 from service.datasets.formats.shapes import find_shape, is_known
 
@@ -179,7 +180,7 @@ def sample_rows_limit(options: FormatOptions) -> int:
 def forms_shape(cells: Cells, options: FormatOptions) -> bool:
     """Return whether cells are the names of columns that form a shape, or of messages."""
     names = [cell for cell in trim_cells(cells) if cell]
-    if find_shape(names, options, lambda _: True) is not None:
+    if app_table(names) or find_shape(names, options, lambda _: True) is not None:
         return True
     return find_message_columns(names, options) is not None
 
