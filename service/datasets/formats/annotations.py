@@ -395,3 +395,28 @@ def instances(value: Row) -> Iterator[Row]:
             "input": one.get("input"),
             "output": one.get("output"),
         }
+
+
+def is_classified(value: Row) -> bool:
+    """Return whether a value is a text with a list of labels, as in Doccano."""
+    labels = value.get("label", value.get("labels"))
+    return (
+        isinstance(value.get("text"), str)
+        and isinstance(labels, list)
+        and bool(labels)
+        and all(isinstance(label, str) for label in labels)
+    )
+
+
+def classified(value: Row) -> Iterator[Row]:
+    """Yield a text with its labels."""
+    labels = value.get("label", value.get("labels"))
+    yield {"prompt": value["text"], "completion": ", ".join(labels)}
+
+
+def prodigy(value: Row) -> Iterator[Row]:
+    """Yield a text with the options that an annotator of Prodigy accepted."""
+    names = {one.get("id"): one.get("text") for one in objects(value["options"])}
+    chosen = [str(names.get(one) or one) for one in value["accept"]]
+    if value["answer"] == "accept" and chosen:
+        yield {"prompt": value["text"], "completion": ", ".join(chosen)}

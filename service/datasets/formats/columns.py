@@ -6,6 +6,7 @@ Rows inside other values (tables as JSON, exports, conversations as plain lists)
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain, islice
@@ -24,7 +25,7 @@ from service.datasets.formats.chat_apps import (
 from service.datasets.formats.options import WORKBOOKS, FormatOptions, Record, Shape, row_format_of
 from service.datasets.formats.shapes import find_shape, has_prompt, is_known
 from service.datasets.formats.table_layout import find_message_columns, forms_shape, group_messages
-from service.datasets.formats.tool_exports import Export, find_export
+from service.datasets.formats.tool_exports import Export, find_export, other_kind
 from service.datasets.formats.turn_forms import (
     are_turns,
     has_openai_messages,
@@ -89,12 +90,8 @@ def unfold(records: Iterator[Record], options: FormatOptions) -> Unfolded:
     # The first value can be one without anything special to the tool.
     if (export := next(filter(None, (find_export(one.value) for one in first)), None)) is not None:
         return Unfolded(_exported_rows(whole, export), True)
-    if any(find_app(one.value) for one in first):
-        return Unfolded(read_messages(whole, options.roles), True)
-    if any(messages_inside(one.value) for one in first):
-        return Unfolded(_chats(whole, options), True)
-    if is_tree_message(value):
-        return Unfolded(join_trees(whole), True)
+    if (chats := _chats(first, whole, options)) is not None:
+        return Unfolded(chats, True)
     if len(first) == 1 and (rows := _rows_of_document(value, options)):
         line = first[0].line
         return Unfolded((Record(line, row) for row in rows), True)
@@ -153,7 +150,18 @@ def _exported_rows(records: Iterator[Record], export: Export) -> Iterator[Record
             yield record
 
 
-def _chats(records: Iterator[Record], options: FormatOptions) -> Iterator[Record]:
+def _chats(
+    first: list[Record], records: Iterator[Record], options: FormatOptions
+) -> Iterator[Record] | None:
+    """Return the conversations in the messages of an app, or in documents with them, or None."""
+    if any(find_app(one.value) for one in first):
+        return read_messages(records, options.roles)
+    if any(messages_inside(one.value) for one in first):
+        return _chats_inside(records, options)
+    return join_trees(records) if is_tree_message(first[0].value) else None
+
+
+def _chats_inside(records: Iterator[Record], options: FormatOptions) -> Iterator[Record]:
     for record in records:
         if record.issue is not None:
             yield record
@@ -230,6 +238,7 @@ def _is_column(value: Any) -> bool:
 
 # Columns are collected from many records, because the first ones may lack a field. The sampled
 # records are in memory together.
+_NUMBER = re.compile(r"[-+\d.,]+")
 _SAMPLE_RECORDS = 200
 _SAMPLE_CHARS = 16 * 1024**2
 _SHOWN_COLUMNS = 20
@@ -321,6 +330,7 @@ def find_record_shape(
         options,
         lambda column: holds_labels(sample, column),
         lambda column: holds_prompts(sample, column, options),
+        lambda column: holds_classes(sample, column),
     )
     return found if found is not None and _any_prompt(sample.first, found[1]) else None
 
@@ -328,6 +338,14 @@ def find_record_shape(
 def holds_labels(sample: RecordSample, column: str) -> bool:
     """Return whether the values of a column are judgments of answers."""
     return are_labels(sample.values(column), as_text=sample.as_text)
+
+
+def holds_classes(sample: RecordSample, column: str) -> bool:
+    """Return whether the values of a column are names of classes: texts that are no numbers."""
+    values = [value for value in sample.values(column) if value is not None]
+    texts = [value.strip() for value in values if isinstance(value, str)]
+    are_names = all(text and not _NUMBER.fullmatch(text) for text in texts)
+    return len(texts) == len(values) > 0 and are_names and not are_labels(texts, as_text=True)
 
 
 def holds_prompts(sample: RecordSample, column: str, options: FormatOptions) -> bool:
@@ -390,6 +408,8 @@ def _check_mapping(columns: list[str], options: FormatOptions) -> None:
 
 
 def _no_shape(records: list[Record], columns: list[str]) -> Exception:
+    if kind := next(filter(None, (other_kind(record.value) for record in records)), None):
+        return refuse("other_file", kind=kind)
     if columns:
         names = ", ".join(printable(column) for column in columns[:_SHOWN_COLUMNS])
         return refuse("unknown_columns", columns=names)

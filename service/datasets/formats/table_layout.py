@@ -7,6 +7,7 @@ message, consecutive rows with the same ID become a conversation.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -191,6 +192,25 @@ def trim_cells(cells: Cells) -> list[str]:
     while kept and not kept[-1]:
         kept.pop()
     return kept
+
+
+# "Total" in the languages of the names of columns.
+_TOTAL = re.compile(
+    r"(?:grand |sub)?totals?:?|sum|count|gesamt|summe|somme|suma|totale|jumlah|итого|المجموع"
+    r"|合計|合计|總計|总计|小計|합계|총계|รวม(?:ทั้งหมด)?|tổng(?: cộng)?|कुल",
+    re.IGNORECASE,
+)
+_FIGURE = re.compile(r"[-+\d.,\s%]*")
+
+
+def is_total(cells: Cells) -> bool:
+    """Return whether a row only has the total of the rows above it."""
+    filled = trim_cells([cell for cell in cells if cell.strip()])
+    return (
+        len(filled) > 1
+        and _TOTAL.fullmatch(filled[0]) is not None
+        and all(map(_FIGURE.fullmatch, filled[1:]))
+    )
 
 
 def log_titles(log: IssueLog, numbers: Sequence[int], layout: Layout) -> None:

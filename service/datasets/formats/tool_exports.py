@@ -422,6 +422,8 @@ _EXPORTS: Final = (
     Export(_has("thread_id", thread=list), notes.thread),
     Export(_has("story", questions=list, answers=list), notes.story),
     Export(_has("instruction", instances=list), notes.instances),
+    Export(notes.is_classified, notes.classified),
+    Export(_has("text", "options", "answer", accept=list), notes.prodigy),
     Export(notes.is_compared, notes.compared),
     Export(notes.is_ranked, notes.ranked),
     Export(notes.is_choice, notes.choice),
@@ -442,3 +444,28 @@ _EXPORTS: Final = (
     Export(lambda v: "key" in v and "comment" in (v.get("fields") or ()), _jira),
     Export(_has("Issue key", "Summary", "Reporter", "Comment"), _jira_table),
 )
+
+
+# Files that people upload in place of those with conversations
+
+_OTHERS: Final = (
+    (_has("custom_id", "method", "body"), "the requests of a batch, without answers"),
+    (_has("custom_id", "response"), "the results of a batch, without their requests"),
+    (_has("custom_id", "result"), "the results of a batch, without their requests"),
+    (_has("uuid", "full_name", "email_address"), "the list of accounts in an export of claude.ai"),
+    (_has("uuid", "prompt_template", "docs"), "the projects in an export of claude.ai"),
+    (_has("conversation_id", "title", "is_anonymous"), "ChatGPT's list of shared conversations"),
+    (_has("cell_type", "source", "metadata"), "a Jupyter notebook"),
+    (_has("text", "spans"), "texts with marked spans"),
+    (
+        lambda v: "text" in v and any(isinstance(v.get(k), list) for k in ("label", "entities")),
+        "texts with marked spans",
+    ),
+)
+
+
+def other_kind(value: Any) -> str | None:
+    """Return what a value is a part of if it is no row, such as a notebook, or None."""
+    if not isinstance(value, dict):
+        return None
+    return next((kind for matches, kind in _OTHERS if matches(value)), None)
