@@ -85,8 +85,8 @@ _CHECKS: Final[dict[str, Check]] = {
         "Save a table as CSV or XLSX, and a text as DOCX, PDF, .txt or .md.",
     ),
     "other_file": _error(
-        "The file is {kind}, which has no conversations to learn from.",
-        "Upload the part of the export that has them, such as conversations.json of ChatGPT or "
+        "The file is {kind}, which is not read as conversations.",
+        "Upload the part of the export that has them, as JSON: conversations.json of ChatGPT or "
         "claude.ai, or the requests of a batch joined with their responses.",
     ),
     "damaged_document": _error(

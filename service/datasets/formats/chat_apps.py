@@ -418,8 +418,7 @@ _TABLE: Final = (
     _fields("creator created_date message_id", "text", names="creator.name creator.email",
             at="created_date"),
     _fields("originalarrivaltime messagetype content", "content", names="displayName from",
-            at="originalarrivaltime", only="messagetype text richtext richtext/html",
-            room="conversationid"),
+            at="originalarrivaltime", only="messagetype text richtext richtext/html"),
     # Support desks: HubSpot, Front, Gorgias, Zoho Desk, Freshdesk, Help Scout, Zendesk Chat,
     # Salesforce
     _fields("conversationsThreadId createdAt type", "text richText", at="createdAt",

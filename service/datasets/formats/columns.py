@@ -92,6 +92,8 @@ def unfold(records: Iterator[Record], options: FormatOptions) -> Unfolded:
         return Unfolded(_exported_rows(whole, export), True)
     if (chats := _chats(first, whole, options)) is not None:
         return Unfolded(chats, True)
+    if other_kind(value) is not None:
+        return Unfolded(whole, False)
     if len(first) == 1 and (rows := _rows_of_document(value, options)):
         line = first[0].line
         return Unfolded((Record(line, row) for row in rows), True)

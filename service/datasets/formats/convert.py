@@ -29,7 +29,12 @@ from service.datasets.formats.columns import ColumnMeaning, interpret_columns, s
 from service.datasets.formats.csv_records import read_csv
 from service.datasets.formats.decompression import archive_of, compression_of, extract, unpack
 from service.datasets.formats.detect import binary_container, text_container
-from service.datasets.formats.documents import DocumentText, document_kind, extract_text
+from service.datasets.formats.documents import (
+    DocumentText,
+    document_kind,
+    extract_text,
+    page_kind,
+)
 from service.datasets.formats.json_records import read_json, read_jsonl
 from service.datasets.formats.options import (
     Container,
@@ -157,7 +162,10 @@ def _text_of(path: Path, target: Path, options: FormatOptions) -> Path:
     """Write the text of a document, such as a PDF or an HTML page."""
     kind = document_kind(path)
     if kind is None:
-        page = decode_document(path.read_bytes(), options.encoding)
+        data = path.read_bytes()
+        if (part := page_kind(data)) is not None:
+            raise refuse("other_file", kind=part)
+        page = decode_document(data, options.encoding)
         found = DocumentText(page or "", is_html=True)
     else:
         found = extract_text(path, kind)

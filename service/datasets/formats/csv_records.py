@@ -18,6 +18,7 @@ from service.datasets.formats.table_layout import (
     is_total,
     log_titles,
     sample_rows_limit,
+    trim_cells,
 )
 from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.rows.lines import content_start, read_lines
@@ -145,7 +146,8 @@ def read_csv(
     layout = head.find_layout([NumberedRow(row.first, row.cells) for row in readable], options)
     log_titles(log, [row.first for row in readable], layout)
     for row in chain(first, rows):
-        if row.first > layout.header_row and not is_total(row.cells):
+        is_again = trim_cells(row.cells) == layout.names  # in files that were joined
+        if row.first > layout.header_row and not is_again and not is_total(row.cells):
             yield _record(row, layout.names, delimiter)
 
 

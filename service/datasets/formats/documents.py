@@ -72,6 +72,14 @@ _PATTERNS: Final = (
 )
 """What begins otherwise, by patterns."""
 
+_PAGES: Final = (
+    (re.compile(rb"<title>Exported Data</title>"), "a page of Telegram's export"),
+    (re.compile(rb"<title>ChatGPT Data Export</title>"), "a page of ChatGPT's export"),
+    (re.compile(rb"<title>My Activity History</title>"), "a page of Google's My Activity"),
+    (re.compile(rb'class="?chatlog__message'), "a page of DiscordChatExporter"),
+)
+"""Pages of exports that can also be had as JSON."""
+
 UNKNOWN_BINARY: Final = "a binary file"
 # Control characters that do not occur in text, unlike tab, newline, form feed, carriage return, and
 # the escape of ISO-2022. VISCII and TCVN use a few others as rare letters.
@@ -120,6 +128,11 @@ def binary_kind(head: bytes) -> str | None:
     controls = sum(head.count(code) for code in _CONTROLS)
     is_binary = b"\0" in head or controls > _MAX_CONTROL_SHARE * len(head)
     return UNKNOWN_BINARY if is_binary else None
+
+
+def page_kind(page: bytes) -> str | None:
+    """Return what an HTML page is if it is a part of an export, or None."""
+    return next((kind for pattern, kind in _PAGES if pattern.search(page)), None)
 
 
 def document_kind(path: Path) -> DocumentKind | None:

@@ -209,6 +209,15 @@ def gemini(value: Row) -> Iterator[Row]:
     answers = [at_path(one, "content") for one in objects(value.get("candidates"))[:1]]
     for turn in objects([*value["contents"], *answers]):
         _add_gemini(messages, turn)
+    scored = [
+        (float(one.get("score") or 0), at_path(one, "completion", "parts"))
+        for one in objects(value.get("completions"))
+    ]
+    if len(scored) == 2:  # a preference
+        (_, worse), (_, better) = sorted(scored, key=lambda one: one[0])
+        chosen, rejected = (_gemini_text(objects(parts)) for parts in (better, worse))
+        yield {"prompt": messages, "chosen": chosen, "rejected": rejected}
+        return
     yield _with_tools(messages, _gemini_tools(value, config), "parameters")
 
 

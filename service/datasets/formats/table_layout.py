@@ -21,8 +21,14 @@ _IDS = (
     *("session_id", "sessionid", "session", "dialog_id", "dialogue_id", "thread_id", "ticket_id"),
     *("case_id", "group_id", "dialog", "dialogue", "thread", "会話id", "对话id", "대화id"),
 )
-_ROLES = ("role", "speaker", "sender", "from", "author", "角色", "役割", "역할")
-_TEXTS = ("content", "text", "message", "value", "utterance", "body", "内容", "内容文", "내용")
+_ROLES = (
+    *("role", "sender_type", "author_type", "sender_role", "user_type", "participant_type"),
+    *("speaker", "sender", "from", "author", "direction", "角色", "役割", "역할"),
+)
+_TEXTS = (
+    *("content", "text", "message", "message_text", "value", "utterance", "body", "comment"),
+    *("内容", "内容文", "내용"),
+)
 _ORDERS = (
     *("turn", "turn_id", "turn_index", "turn_number", "message_index", "message_number"),
     *("order", "position", "seq", "sequence", "step"),

@@ -14,6 +14,9 @@ SPEAKERS = {
     "gpt": "assistant", "assistant": "assistant", "bot": "assistant", "chatgpt": "assistant",
     "model": "assistant", "bing": "assistant", "bard": "assistant", "chatbot": "assistant",
     "ai": "assistant",
+    "client": "user", "visitor": "user", "requester": "user", "end-user": "user",
+    "inbound": "user", "incoming": "user", "outbound": "assistant", "outgoing": "assistant",
+    "agent": "assistant", "support": "assistant", "staff": "assistant", "operator": "assistant",
     "system": "system", "developer": "developer",
     "tool": "tool", "function": "function", "observation": "tool", "function_call": "function_call",
 }  # fmt: skip
@@ -26,6 +29,7 @@ _DEEPSEEK = re.compile(r"<｜(User|Assistant)｜>")  # the system message is bef
 # and GLM, Mistral and Llama 2, Vicuna, and questions with answers.
 _TRANSCRIPTS = (
     re.compile(r"(?:\A|\n\n)(Human|Assistant): ?"),
+    re.compile(r"### (Human|Assistant): ?"),
     re.compile(r"(?:\A|\n)### (Human|User|Assistant|Instruction|Response): ?\n?"),
     re.compile(r"<\|im_start\|>(system|user|assistant)(?:\n|<\|im_sep\|>)"),
     re.compile(r"<\|start_header_id\|>(system|user|assistant)<\|end_header_id\|>\n*"),
