@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 
 from service.datasets.checks.issues import DatasetError, IssueLog
 from service.datasets.contract.tasks import ConvertResult
-from service.datasets.formats.chat_apps import is_whatsapp
+from service.datasets.formats.chat_texts import text_chat
 from service.datasets.formats.convert import convert
 from service.datasets.formats.decompression import extract, unpack
 from service.datasets.formats.options import FormatOptions
@@ -380,7 +380,7 @@ def test_chats_are_detected_by_the_head_of_a_file(tmp_path: Path) -> None:
         file.truncate(64 << 20)
     tracemalloc.start()
     try:
-        assert not is_whatsapp(path)
+        assert text_chat(path) is None
         assert tracemalloc.get_traced_memory()[1] < 4 << 20
     finally:
         tracemalloc.stop()

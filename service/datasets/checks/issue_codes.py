@@ -84,6 +84,11 @@ _CHECKS: Final[dict[str, Check]] = {
         "The file is {kind}, and not a file of rows.",
         "Save a table as CSV or XLSX, and a text as DOCX, PDF, .txt or .md.",
     ),
+    "other_file": _error(
+        "The file is {kind}, which is not read as conversations.",
+        "Upload the part of the export that has them, as JSON: conversations.json of ChatGPT or "
+        "claude.ai, or the requests of a batch joined with their responses.",
+    ),
     "damaged_document": _error(
         "The document is damaged, or it needs a password.",
         "Save it again without a password, or save its text as .txt or .md.",
@@ -125,7 +130,7 @@ _CHECKS: Final[dict[str, Check]] = {
         "it.",
         "Put its text into the messages that it belongs to.",
     ),
-    "joined_context": _warning(
+    "joined_context": _info(
         "The column {column} was added to the prompts, after a blank line.",
         "Nothing to do if that is right: write prompts in the same way when you ask the trained "
         "model. Otherwise, remove the column.",
@@ -161,7 +166,7 @@ _CHECKS: Final[dict[str, Check]] = {
         "Give the number of the row that names the columns as header_row, from 1; 0 if none does. "
         "A preview shows the first rows.",
     ),
-    "rows_above_header": _warning(
+    "rows_above_header": _info(
         "The columns are named in this row; {count} row(s) above it were not read.",
         "Nothing to do, or give the number of the row that names the columns as header_row.",
     ),
@@ -239,7 +244,7 @@ _CHECKS: Final[dict[str, Check]] = {
         "Only one sheet is read; {count} other sheet(s) of the workbook contain data.",
         'Name the sheet to read, as in {"sheet": "…"}, or put all rows into one sheet.',
     ),
-    "merged_cells": _warning(
+    "merged_cells": _info(
         "The sheet has {count} area(s) merged over several rows; each row gets the area's value.",
         "If the rows below should be empty, unmerge the cells.",
     ),

@@ -43,10 +43,17 @@ def get_field(
 def report_unknown(
     found: RowIssues, owner: Mapping[str, Any], at: str, known: Collection[str]
 ) -> None:
-    """Add a warning for each field that is not part of the format."""
+    """Add a warning for each field that is not part of the format, or a note for one of a row.
+
+    Most data sets have columns that describe their rows.
+    """
     for key in owner:
-        if key not in known:
+        if key in known:
+            continue
+        if at:
             found.add("unknown_field", pointer_to(at, key), field=printable(key))
+        else:
+            found.add("unused_column", pointer_to(at, key), column=printable(key))
 
 
 CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f]")

@@ -1,6 +1,8 @@
-"""Converts chats between people into conversations: Slack, Telegram, Discord, Teams and WhatsApp.
+"""Converts chats between people, and with the staff of a support desk, into conversations.
 
-An `App` recognizes its messages one by one, so that a chat of any length is read in a stream.
+An `App` recognizes its messages one by one, so that a chat of any length is read in a stream. Most
+apps are rows of a table: the keys of a message, and which of them hold the text, the author and the
+time. `chat_texts` has the chats that are text files.
 
 Messages become a conversation until nobody writes for six hours. Messages of a thread stay
 together. Who is the assistant is known only of bots. Otherwise, `roles` of the format options names
@@ -13,33 +15,33 @@ import html
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from service.datasets.checks.issues import refuse
 from service.datasets.formats.options import Record
 from service.datasets.passages import html_text
-from service.datasets.rows.lines import read_lines
 
 Row = dict[str, Any]
 
+_FIRST_MS: Final = 1e11  # larger times are in milliseconds
 _GAP_S: Final = 6 * 3600  # of silence, after which a new conversation begins
-_HEAD_BYTES: Final = 64 * 1024
-_HEAD_LINES: Final = 20
+_MAX_DEPTH: Final = 5  # of a document in which a chat is looked for
+_SAMPLE: Final = 3  # messages of a chat, of which the first can be another kind of event
 
 
 class Post(NamedTuple):
     """A message of a chat.
 
     `names` are those by which `roles` may name the author, such as a name and an ID. `at` is a time
-    in seconds, `is_bot` whether a program wrote the message, and `line` its place in the file. A
+    in seconds, `is_bot` whether a program or the staff wrote the message, or None if that is not
+    known, and `line` its place in the file. A
     `room` is a chat of several in a file, and messages of a `thread` belong together.
     """
 
     names: tuple[str, ...]
     text: str
     at: float | None = None
-    is_bot: bool = False
+    is_bot: bool | None = None
     thread: str | None = None
     room: str | None = None
     line: int = 1
@@ -59,17 +61,42 @@ def find_app(value: Any) -> App | None:
     return next((app for app in _APPS if app.matches(value)), None)
 
 
-def messages_inside(value: Any) -> list[list[Row]]:
+def app_table(columns: Iterable[str]) -> bool:
+    """Return whether the columns of a table are the fields of an app's messages."""
+    names = set(columns)
+    return any(fields.needs <= names for fields in _TABLE)
+
+
+def messages_inside(value: Any, depth: int = _MAX_DEPTH) -> list[list[Row]]:
     """Return the chats in a document of a chat app: each is a list of messages."""
-    chats = objects(at_path(value, "chats", "list")) or [value]  # Telegram's export of all chats
-    found = [objects(at_path(chat, key)) for chat in chats for key in ("messages", "value")]
-    return [chat for chat in found if chat and find_app(chat[0]) is not None]
+    if isinstance(value, list):
+        messages = objects(value)
+        if any(find_app(one) is not None for one in messages[:_SAMPLE]):
+            return [messages]
+        inside = messages
+    else:
+        inside = list(value.values()) if isinstance(value, dict) else []
+    return [chat for one in inside if depth for chat in messages_inside(one, depth - 1)]
 
 
-def read_chats(messages: Iterable[Row], roles: Mapping[str, str]) -> Iterator[Row]:
-    """Yield the conversations in messages of a chat app. Raises DatasetError."""
-    records = (Record(1, message) for message in messages)
-    return (record.value for record in read_messages(records, roles))
+# What a customer asked, if it is beside the messages of a ticket.
+_OPENINGS: Final = ("description_text", "description", "helpdesk_ticket.description")
+
+
+def read_chats(value: Row, roles: Mapping[str, str]) -> Iterator[Row]:
+    """Yield the conversations in a document of a chat app. Raises DatasetError."""
+    for messages in messages_inside(value):
+        posts = [
+            post
+            for one in messages
+            if (app := find_app(one)) is not None
+            for post in app.posts(one)
+        ]
+        opening = next(filter(None, (path_of(value, path) for path in _OPENINGS)), None)
+        if isinstance(opening, str) and posts and posts[0].is_bot is not None:
+            first = posts[0]._replace(text=opening, at=float("-inf"), is_bot=False)
+            posts = posts if opening == posts[0].text else [first, *posts]
+        yield from (record.value for record in conversations_of(posts, roles))
 
 
 def read_messages(records: Iterable[Record], roles: Mapping[str, str]) -> Iterator[Record]:
@@ -94,7 +121,7 @@ def conversations_of(posts: Iterable[Post], roles: Mapping[str, str]) -> list[Re
     found: list[Record] = []
     posts = [post for post in posts if post.text.strip()]
     named = {author for author, role in roles.items() if role == "assistant"}
-    if posts and not named and not any(post.is_bot for post in posts):
+    if posts and not named and all(post.is_bot is None for post in posts):
         raise refuse("no_assistant", count=len({post.names[0] for post in posts}))
     chats: dict[tuple[str, str], list[Post]] = {}
     for post in posts:
@@ -104,7 +131,7 @@ def conversations_of(posts: Iterable[Post], roles: Mapping[str, str]) -> list[Re
         for talk in [chat] if chat[0].thread is not None else _at_silences(chat):
             turns: list[Row] = []
             for post in talk:
-                is_assistant = bool(named.intersection(post.names)) if named else post.is_bot
+                is_assistant = bool(named.intersection(post.names) if named else post.is_bot)
                 speaker = "gpt" if is_assistant else "human"
                 if turns and turns[-1]["from"] == speaker:
                     turns[-1]["value"] += "\n" + post.text
@@ -136,15 +163,23 @@ def _at_silences(posts: list[Post]) -> Iterator[list[Post]]:
 
 
 def seconds(written: Any) -> float | None:
-    """Return a time as a number of seconds, from ISO 8601 or a number."""
+    """Return a time as a number of seconds, from ISO 8601, words or a number, also of ms."""
     try:
-        return datetime.fromisoformat(written).timestamp()
-    except (TypeError, ValueError):
-        pass
-    try:
-        return float(written)
+        number = float(written)
+        return number / 1000 if number > _FIRST_MS else number
     except (TypeError, ValueError, OverflowError):
-        return None
+        pass
+    text = str(written).replace("/", "-").replace("\u202f", " ")
+    for parse in (datetime.fromisoformat, _in_words):
+        try:
+            return parse(text).timestamp()
+        except (TypeError, ValueError):
+            continue
+    return None
+
+
+def _in_words(text: str) -> datetime:
+    return datetime.strptime(text.replace("UTC", "+0000"), "%A, %B %d, %Y at %I:%M:%S %p %z")
 
 
 def objects(value: Any) -> list[Row]:
@@ -157,6 +192,20 @@ def at_path(value: Any, *path: str) -> Any:
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def path_of(value: Any, path: str) -> Any:
+    """Return the value at a path of keys with dots, or None."""
+    return at_path(value, *path.split(".")) if path else None
+
+
+def text_of(written: Any) -> str:
+    """Return a text, or the texts of blocks of content."""
+    if isinstance(written, list):
+        blocks = [one for one in objects(written) if one.get("type", "text") == "text"]
+        texts = (one.get("text", one.get("value")) for one in blocks)
+        return "".join(text for text in texts if isinstance(text, str))
+    return written if isinstance(written, str) else ""
 
 
 def _names(*names: Any) -> tuple[str, ...]:
@@ -205,7 +254,7 @@ def _discord(value: Row) -> Iterator[Post]:
         _names(author.get("name"), author.get("nickname"), author.get("id")),
         "\n".join(text for text in texts if isinstance(text, str) and text),
         seconds(value.get("timestamp")),
-        is_bot=bool(author.get("isBot")),
+        is_bot=True if author.get("isBot") else None,
     )
 
 
@@ -225,6 +274,12 @@ def _slack_text(text: str) -> str:
     return html.unescape(_SLACK_LINK.sub(shown, text))
 
 
+def _slack_blocks(value: Row) -> Iterator[str]:
+    for block in [*objects(value.get("blocks")), *objects(value.get("attachments"))]:
+        text = block.get("text") or block.get("fallback")
+        yield str(at_path(text, "text") or (text if isinstance(text, str) else ""))
+
+
 def _slack(value: Row) -> Iterator[Post]:
     if value.get("type", "message") != "message" or value.get("subtype") not in _SLACK_TEXTS:
         return
@@ -232,9 +287,9 @@ def _slack(value: Row) -> Iterator[Post]:
     names = (at_path(profile, key) for key in ("real_name", "display_name", "name"))
     yield Post(
         _names(*names, value.get("username"), value.get("user"), value.get("bot_id")),
-        _slack_text(str(value.get("text") or "")),
+        _slack_text(str(value.get("text") or "\n".join(_slack_blocks(value)))),
         seconds(value.get("ts")),
-        is_bot=bool(value.get("bot_id")),
+        is_bot=True if value.get("bot_id") else None,
         thread=value.get("thread_ts"),
     )
 
@@ -257,10 +312,136 @@ def _teams(value: Row) -> Iterator[Post]:
             _names(*(at_path(who, key) for who in (user, bot) for key in ("displayName", "id"))),
             text if not one.get("subject") else f"{one['subject']}\n\n{text}",
             seconds(one.get("createdDateTime")),
-            is_bot=not user and bool(bot),
+            is_bot=True if bot and not user else None,
             thread=(value.get("replyToId") or value.get("id")) if in_channel else None,
             room=value.get("chatId"),
         )
+
+
+class Fields(NamedTuple):
+    """The fields of an app's messages, as paths of keys with dots.
+
+    A message has the keys `needs`, and is skipped unless the value at the first path of `only` is
+    one of its values, and if a path of `skip` is true. `staff` is a path and the values of those
+    who answer. Messages with the same value of `thread` belong together; "" is all of a chat.
+    """
+
+    needs: frozenset[str]
+    text: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    at: tuple[str, ...] = ()
+    staff: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    thread: str | None = None
+    room: str = ""
+    is_latin1: bool = False
+
+    def matches(self, value: Row) -> bool:
+        """Return whether a value is a message."""
+        return self.needs <= value.keys()
+
+    def posts(self, value: Row) -> Iterator[Post]:
+        """Yield what was written in a message."""
+        if (self.only and not _is_one_of(value, self.only)) or any(
+            path_of(value, path) for path in self.skip
+        ):
+            return
+        texts = (_readable(value, path, is_latin1=self.is_latin1) for path in self.text)
+        text = next((text for text in texts if text.strip()), "")
+        names = [path_of(value, path) for path in self.names]
+        if self.is_latin1:
+            names = [_repaired(str(name)) for name in names] + names
+        times = [str(path_of(value, path)) for path in self.at]
+        yield Post(
+            _names(*names),
+            "" if _NOTE.fullmatch(text) else text,
+            seconds(" ".join(times)) if times else None,
+            is_bot=_is_one_of(value, self.staff) if self.staff else None,
+            thread=None if self.thread is None else str(path_of(value, self.thread)),
+            room=str(path_of(value, self.room)),
+        )
+
+
+def _is_one_of(value: Row, path_and_values: tuple[str, ...]) -> bool:
+    path, *values = path_and_values
+    return str(path_of(value, path)).casefold() in values
+
+
+# What apps write in place of a message.
+_NOTE: Final = re.compile(
+    r"(?:スタンプ|写真|画像|動画|ボイスメッセージ|ファイル)を送信しました。"
+    r"|Liked a message|.{1,60} sent (?:an attachment|a photo|a sticker)\."
+    r"|Reacted .{1,9} to (?:your|a) message ?|<msg>.*"
+)
+_MARKUP: Final = re.compile(r"</?[A-Za-z][^<>]*>")
+_HTML: Final = frozenset(("body", "body_html", "richText", "HtmlBody", "content", "summary"))
+
+
+def _readable(value: Row, path: str, *, is_latin1: bool) -> str:
+    text = text_of(path_of(value, path))
+    if path in _HTML and _MARKUP.search(text) is not None:
+        text = html_text(text)
+    return _repaired(text) if is_latin1 else text.replace("\r\n", "\n")
+
+
+def _repaired(text: str) -> str:
+    """Return a text whose bytes of UTF-8 were written as Latin-1."""
+    try:
+        return text.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return text
+
+
+_LISTS: Final = ("names", "at", "staff", "only", "skip")
+
+
+def _fields(needs: str, text: str, **paths: Any) -> Fields:
+    given = {
+        key: tuple(path.split()) if isinstance(path, str) and key in _LISTS else path
+        for key, path in paths.items()
+    }
+    return Fields(frozenset(needs.split()), tuple(text.split()), **given)
+
+
+_TABLE: Final = (
+    # LINE Official Account Manager, DiscordChatExporter, KakaoTalk for Mac, WeChatMsg: as CSV
+    _fields("送信者タイプ 送信者名 送信日 送信時刻 内容", "内容", names="送信者名",
+            at="送信日 送信時刻", staff="送信者タイプ account"),
+    _fields("AuthorID Author Date Content", "Content", names="Author AuthorID", at="Date"),
+    _fields("Date User Message", "Message", names="User", at="Date"),
+    _fields("Type IsSender CreateTime StrContent", "StrContent", names="Sender", at="CreateTime",
+            staff="IsSender 1", only="Type 1", room="TalkerId"),
+    # Messenger and Instagram, Google Chat, Teams and Skype for one person
+    _fields("sender_name timestamp_ms", "content", names="sender_name", at="timestamp_ms",
+            is_latin1=True),
+    _fields("creator created_date message_id", "text", names="creator.name creator.email",
+            at="created_date"),
+    _fields("originalarrivaltime messagetype content", "content", names="displayName from",
+            at="originalarrivaltime", only="messagetype text richtext richtext/html"),
+    # Support desks: HubSpot, Front, Gorgias, Zoho Desk, Freshdesk, Help Scout, Zendesk Chat,
+    # Salesforce
+    _fields("conversationsThreadId createdAt type", "text richText", at="createdAt",
+            staff="direction outgoing", only="type message", thread="conversationsThreadId"),
+    _fields("is_inbound created_at body", "text body", at="created_at", staff="is_inbound false",
+            thread="conversation_id"),
+    _fields("from_agent body_text", "body_text body_html", at="created_datetime",
+            staff="from_agent true", only="public true none", thread="ticket_id"),
+    _fields("direction createdTime channel", "plainText content summary", at="createdTime",
+            staff="direction out", thread="ticketId"),
+    _fields("incoming private body user_id", "body_text body", at="created_at",
+            staff="incoming false", skip="private deleted", thread="ticket_id"),
+    _fields("type createdBy createdAt", "body", at="createdAt", staff="createdBy.type user",
+            only="type customer message chat phone", thread="conversation_id"),
+    _fields("type msg sender_type", "msg", at="timestamp", staff="sender_type agent trigger",
+            only="type chat.msg", thread="channel"),
+    _fields("ParentId Incoming TextBody MessageDate", "TextBody HtmlBody", at="MessageDate",
+            staff="Incoming false 0", thread="ParentId"),
+    # Chats with models: Claude Code, SillyTavern
+    _fields("sessionId message uuid type", "message.content", staff="type assistant",
+            only="type user assistant", skip="isSidechain isMeta", thread="sessionId"),
+    _fields("is_user mes", "mes", staff="is_user false", skip="is_system", thread="chat"),
+)  # fmt: skip
 
 
 _APPS: Final = (
@@ -273,69 +454,5 @@ _APPS: Final = (
     ),
     App(lambda v: {"ts", "text"} <= v.keys() and bool({"user", "bot_id"} & v.keys()), _slack),
     App(lambda v: "messageType" in v and isinstance(v.get("body"), dict), _teams),
+    *(App(fields.matches, fields.posts) for fields in _TABLE),
 )
-
-# "12/05/2026, 09:12 - Ann: Hello" on Android, "[12/05/2026, 09:12:33] Ann: Hello" on iOS; some
-# languages write a word between date and time, AM or PM before the time, or no comma.
-_WHATSAPP: Final = re.compile(
-    r"[\u200e\u200f]*(\[)?(\d{1,4}[./-] ?\d{1,2}[./-] ?\d{1,4})[.,]?(?: (?:klo|um|kl\.))? "
-    r"(?P<before>上午|下午|午前|午後|오전|오후)? ?"
-    r"(?P<hour>\d{1,2})[:.](?P<minute>\d{2})(?:[:.]\d{2})?"
-    r"(?:\s?(?P<after>[AaPp])\.?\s?[Mm]\.?)?(?(1)\]|(?: -|:)) "
-    r"(?!(?:DEBUG|INFO|WARN|ERROR|CRITICAL)\w*:)(?P<text>.*)"  # the last are logs of programs
-)
-_AFTERNOON: Final = ("P", "p", "下午", "午後", "오후")
-# Texts of the app in place of a message, a file without its name, and a mark after the text. On
-# iOS, such a text begins with a left-to-right mark.
-_WHATSAPP_NOTE: Final = re.compile(
-    r"\u200e.*|<[^<>]+>|null|(?:This message was|You) deleted(?: this message)?\.?"
-)
-_WHATSAPP_FILE: Final = re.compile(r"\A\u200e?[\w.-]+\.\w{2,5} \([^()\n]+\)(?:\n|\Z)")
-_WHATSAPP_EDITED: Final = re.compile(r"\s*\u200e?<This message was edited>\Z")
-
-
-def is_whatsapp(path: Path) -> bool:
-    """Return whether a text is a chat that WhatsApp exported."""
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES).decode("utf-8", "replace").removeprefix("\ufeff")
-    lines = [line for line in head.split("\n") if line.strip()][:_HEAD_LINES]
-    found = [_WHATSAPP.match(line) for line in lines]
-    said = sum(match is not None and ": " in match["text"] for match in found)
-    return said >= 2 and found[0] is not None
-
-
-def read_whatsapp(path: Path, roles: Mapping[str, str]) -> Iterator[Record]:
-    """Yield the conversations of a chat that WhatsApp exported."""
-    yield from conversations_of(_whatsapp_posts(path), roles)
-
-
-def _whatsapp_posts(path: Path) -> Iterator[Post]:
-    post: Post | None = None
-    days: dict[str, int] = {}
-    for number, data in read_lines(path):
-        line = (data or b"").decode("utf-8", "replace").removeprefix("\ufeff").rstrip()
-        found = _WHATSAPP.match(line)
-        if found is None:
-            if post is not None:
-                post = post._replace(text=f"{post.text}\n{line}")
-            continue
-        if post is not None:
-            yield _without_notes(post)
-        author, colon, text = found["text"].partition(": ")
-        hour = int(found["hour"])
-        if half := found["before"] or found["after"]:
-            hour = hour % 12 + 12 * (half in _AFTERNOON)
-        # Lines without an author are notes of the app. The order of day and month is unknown, so
-        # the days only have numbers, far enough apart that each begins a conversation.
-        day = days.setdefault(found[2], len(days))
-        at = day * 2 * 86_400.0 + hour * 3600 + int(found["minute"]) * 60
-        names = (author.strip("\u200e\u200f ~\u202f\xa0"),)
-        post = Post(names, text, at, line=number) if colon else None
-    if post is not None:
-        yield _without_notes(post)
-
-
-def _without_notes(post: Post) -> Post:
-    text = _WHATSAPP_FILE.sub("", _WHATSAPP_EDITED.sub("", post.text))
-    first, _, rest = text.partition("\n")
-    return post._replace(text=rest if _WHATSAPP_NOTE.fullmatch(first) else text)

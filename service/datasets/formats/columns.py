@@ -6,6 +6,7 @@ Rows inside other values (tables as JSON, exports, conversations as plain lists)
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain, islice
@@ -13,17 +14,19 @@ from typing import Any, NamedTuple
 
 from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, printable, refuse
 from service.datasets.checks.negative_labels import are_labels
-from service.datasets.formats.chat_apps import find_app, read_messages
+from service.datasets.formats.annotations import is_tree_message, join_trees
+from service.datasets.formats.chat_apps import (
+    app_table,
+    find_app,
+    messages_inside,
+    read_chats,
+    read_messages,
+)
 from service.datasets.formats.feedback import feedback_rows, find_feedback
 from service.datasets.formats.options import WORKBOOKS, FormatOptions, Record, Shape, row_format_of
 from service.datasets.formats.shapes import find_shape, has_prompt, is_known
 from service.datasets.formats.table_layout import find_message_columns, forms_shape, group_messages
-from service.datasets.formats.tool_exports import (
-    Export,
-    find_export,
-    is_tree_message,
-    join_trees,
-)
+from service.datasets.formats.tool_exports import Export, find_export, other_kind
 from service.datasets.formats.turn_forms import (
     are_turns,
     has_openai_messages,
@@ -87,11 +90,11 @@ def unfold(records: Iterator[Record], options: FormatOptions) -> Unfolded:
         whole = iter(first)
     # The first value can be one without anything special to the tool.
     if (export := next(filter(None, (find_export(one.value) for one in first)), None)) is not None:
-        return Unfolded(_exported_rows(whole, export, options), True)
-    if any(find_app(one.value) for one in first):
-        return Unfolded(read_messages(whole, options.roles), True)
-    if is_tree_message(value):
-        return Unfolded(join_trees(whole), True)
+        return Unfolded(_exported_rows(whole, export), True)
+    if (chats := _chats(first, whole, options)) is not None:
+        return Unfolded(chats, True)
+    if other_kind(value) is not None:
+        return Unfolded(whole, False)
     if len(first) == 1 and (rows := _rows_of_document(value, options)):
         line = first[0].line
         return Unfolded((Record(line, row) for row in rows), True)
@@ -122,6 +125,10 @@ def _unfold_json_column(records: Iterator[Record], options: FormatOptions) -> Un
     first = list(islice(records, 1))
     whole = chain(first, records)
     cells = first[0].value if first and isinstance(first[0].value, dict) else {}
+    if find_app(cells) is not None and app_table(cells):
+        return Unfolded(read_messages(whole, options.roles), True)
+    if (export := find_export(cells)) is not None:
+        return Unfolded(_exported_rows(whole, export), True)
     if forms_shape(list(cells), options):
         return Unfolded(whole, False)
     for column, cell in cells.items():
@@ -137,15 +144,33 @@ def _parse_cell(column: str, value: Any) -> Any:
     return value if row is None else row
 
 
-def _exported_rows(
-    records: Iterator[Record], export: Export, options: FormatOptions
-) -> Iterator[Record]:
+def _exported_rows(records: Iterator[Record], export: Export) -> Iterator[Record]:
     for record in records:
         if isinstance(record.value, dict) and export.matches(record.value):
-            for row in export.rows(record.value, options.roles):
+            for row in export.rows(record.value):
                 yield record._replace(value=row)
         else:
             yield record
+
+
+def _chats(
+    first: list[Record], records: Iterator[Record], options: FormatOptions
+) -> Iterator[Record] | None:
+    """Return the conversations in the messages of an app, or in documents with them, or None."""
+    if any(find_app(one.value) for one in first):
+        return read_messages(records, options.roles)
+    if any(messages_inside(one.value) for one in first):
+        return _chats_inside(records, options)
+    return join_trees(records) if is_tree_message(first[0].value) else None
+
+
+def _chats_inside(records: Iterator[Record], options: FormatOptions) -> Iterator[Record]:
+    for record in records:
+        if record.issue is not None:
+            yield record
+        else:
+            for row in read_chats(record.value, options.roles):
+                yield record._replace(value=row)
 
 
 def _exports_inside(value: Row) -> list[Row]:
@@ -216,6 +241,7 @@ def _is_column(value: Any) -> bool:
 
 # Columns are collected from many records, because the first ones may lack a field. The sampled
 # records are in memory together.
+_NUMBER = re.compile(r"[-+\d.,]+")
 _SAMPLE_RECORDS = 200
 _SAMPLE_CHARS = 16 * 1024**2
 _SHOWN_COLUMNS = 20
@@ -317,6 +343,7 @@ def find_record_shape(
         options,
         lambda column: holds_labels(sample, column),
         lambda column: holds_prompts(sample, column, options),
+        lambda column: holds_classes(sample, column),
     )
     return found if found is not None and _any_prompt(sample.first, found[1]) else None
 
@@ -324,6 +351,14 @@ def find_record_shape(
 def holds_labels(sample: RecordSample, column: str) -> bool:
     """Return whether the values of a column are judgments of answers."""
     return are_labels(sample.values(column), as_text=sample.as_text)
+
+
+def holds_classes(sample: RecordSample, column: str) -> bool:
+    """Return whether the values of a column are names of classes: texts that are no numbers."""
+    values = [value for value in sample.values(column) if value is not None]
+    texts = [value.strip() for value in values if isinstance(value, str)]
+    are_names = all(text and not _NUMBER.fullmatch(text) for text in texts)
+    return len(texts) == len(values) > 0 and are_names and not are_labels(texts, as_text=True)
 
 
 def holds_prompts(sample: RecordSample, column: str, options: FormatOptions) -> bool:
@@ -386,6 +421,8 @@ def _check_mapping(columns: list[str], options: FormatOptions) -> None:
 
 
 def _no_shape(records: list[Record], columns: list[str]) -> Exception:
+    if kind := next(filter(None, (other_kind(record.value) for record in records)), None):
+        return refuse("other_file", kind=kind)
     if columns:
         names = ", ".join(printable(column) for column in columns[:_SHOWN_COLUMNS])
         return refuse("unknown_columns", columns=names)

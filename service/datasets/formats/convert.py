@@ -24,12 +24,17 @@ from service.datasets.checks.negative_labels import LabelsSeen, check_negative_f
 from service.datasets.checks.rows import check_row
 from service.datasets.checks.validate import ValidationReport, make_report, validate_file
 from service.datasets.contract.tasks import ConvertResult
-from service.datasets.formats.chat_apps import is_whatsapp, read_whatsapp
+from service.datasets.formats.chat_texts import read_text_chat, text_chat
 from service.datasets.formats.columns import ColumnMeaning, interpret_columns, sample_records
 from service.datasets.formats.csv_records import read_csv
 from service.datasets.formats.decompression import archive_of, compression_of, extract, unpack
 from service.datasets.formats.detect import binary_container, text_container
-from service.datasets.formats.documents import DocumentText, document_kind, extract_text
+from service.datasets.formats.documents import (
+    DocumentText,
+    document_kind,
+    extract_text,
+    page_kind,
+)
 from service.datasets.formats.json_records import read_json, read_jsonl
 from service.datasets.formats.options import (
     Container,
@@ -157,7 +162,10 @@ def _text_of(path: Path, target: Path, options: FormatOptions) -> Path:
     """Write the text of a document, such as a PDF or an HTML page."""
     kind = document_kind(path)
     if kind is None:
-        page = decode_document(path.read_bytes(), options.encoding)
+        data = path.read_bytes()
+        if (part := page_kind(data)) is not None:
+            raise refuse("other_file", kind=part)
+        page = decode_document(data, options.encoding)
         found = DocumentText(page or "", is_html=True)
     else:
         found = extract_text(path, kind)
@@ -201,9 +209,8 @@ def read_records(
         case "document":
             return read_text(path)
         case "text":
-            if options.shape != "text" and is_whatsapp(path):
-                return read_whatsapp(path, options.roles)
-            return read_text(path)
+            form = text_chat(path) if options.shape != "text" else None
+            return read_text(path) if form is None else read_text_chat(path, form, options.roles)
 
 
 def log_unused(meaning: ColumnMeaning, log: IssueLog) -> None:

@@ -15,18 +15,22 @@ from service.datasets.formats.table_layout import (
     SAMPLE_CHARS,
     NumberedRow,
     TableHead,
+    is_total,
     log_titles,
     sample_rows_limit,
+    trim_cells,
 )
 from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.rows.lines import content_start, read_lines
 
 _DELIMITERS = ("\t", ",", ";", "|")
 _SAMPLE_LINES = 50
+_HEAD_BYTES = 64 * 1024
 _LEAST_REGULAR = 0.5
 _CLEARLY_REGULAR = 0.9
 _LEAST_ROWS = 3
 _SEP_LINE = re.compile(r'"?sep=([,;|\t])"?\s*\Z', re.IGNORECASE)
+_RULE = re.compile(r":?-{3,}:?|")
 _QUOTE_AFTER_SPACE = re.compile(r'[ \t]+".*"\s*\Z', re.DOTALL)
 
 
@@ -142,7 +146,8 @@ def read_csv(
     layout = head.find_layout([NumberedRow(row.first, row.cells) for row in readable], options)
     log_titles(log, [row.first for row in readable], layout)
     for row in chain(first, rows):
-        if row.first > layout.header_row:
+        is_again = trim_cells(row.cells) == layout.names  # in files that were joined
+        if row.first > layout.header_row and not is_again and not is_total(row.cells):
             yield _record(row, layout.names, delimiter)
 
 
@@ -169,11 +174,18 @@ def _read_rows(path: Path, delimiter: str) -> Iterator[_Row]:
     # This limit is process-wide. The limit of a whole row, below, is reached first.
     csv.field_size_limit(2 * MAX_LINE_BYTES)
     lines = _Lines(path)
+    escape = "\\" if _escapes_quotes(path, delimiter) else None
     while True:
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        reader = csv.reader(
+            lines, delimiter=delimiter, strict=True, escapechar=escape, doublequote=escape is None
+        )
         try:
             for cells in reader:
                 first, last = lines.take_row()
+                if delimiter == "|":  # also a table of Markdown
+                    cells = [cell.strip() for cell in cells]
+                    if all(_RULE.fullmatch(cell) for cell in cells):
+                        continue
                 if any(cells) and not (first == 1 and _is_sep_line(cells, delimiter)):
                     yield _Row(cells, first, last)
         except csv.Error:
@@ -182,6 +194,27 @@ def _read_rows(path: Path, delimiter: str) -> Iterator[_Row]:
             yield _Row([], *lines.rewind(), issue="unclosed_quote")
         else:
             break
+
+
+def _escapes_quotes(path: Path, delimiter: str) -> bool:
+    """Return whether quotes in fields have a backslash before them, as MySQL and Spark write."""
+    with path.open("rb") as file:
+        head = _text(file.read(_HEAD_BYTES))
+    if '\\"' not in head:
+        return False
+    lines = head.splitlines(keepends=True)[:_SAMPLE_LINES]
+    broken = 0
+    for given in ({}, {"escapechar": "\\", "doublequote": False}):
+        try:
+            rows = list(csv.reader(lines, delimiter=delimiter, strict=True, **given))
+            broken += len({len(row) for row in rows if row}) > 1
+        except csv.Error:
+            broken += 1
+        if not given and not broken:
+            return False
+        if given:
+            return broken == 1
+    return False
 
 
 def _is_sep_line(cells: list[str], delimiter: str) -> bool:

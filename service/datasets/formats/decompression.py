@@ -169,6 +169,13 @@ _DATA = frozenset(
     ]
 )
 _SLACK_DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.json")
+# The conversations in the exports of ChatGPT (large ones are in several files) and claude.ai, of
+# Messenger and Instagram, and of WhatsApp. Their other files hold accounts, settings and pictures.
+_CONVERSATIONS = (
+    re.compile(r"conversations(?:-\d+)?\.json"),
+    re.compile(r"message_\d+\.json"),
+    re.compile(r"_chat\.txt|WhatsApp .*\.txt"),
+)
 _TAR_MAGIC_AT = 257
 _DAMAGE = (*ZIP_DAMAGE, tarfile.TarError)
 
@@ -229,16 +236,25 @@ def _require_file(file: IO[bytes] | None) -> IO[bytes]:
 def _choose_members(names: list[str], log: IssueLog) -> list[str]:
     """Return the only visible file, or the only one with the suffix of a data file.
 
-    From a folder of Slack's export, which has a file a day, return all days.
+    From a folder of Slack's export, which has a file a day, return all days, and from the export of
+    an app the conversations.
     """
     seen = [name for name in names if not _is_hidden(PurePosixPath(name))]
-    data = [name for name in seen if PurePosixPath(name).suffix.lower() in _DATA] or seen
-    days = sorted(name for name in data if _SLACK_DAY.fullmatch(PurePosixPath(name).name))
-    channels = {PurePosixPath(name).parent for name in days}
+    files = {name: PurePosixPath(name) for name in seen}
+    days = sorted(name for name in seen if _SLACK_DAY.fullmatch(files[name].name))
+    channels = {files[name].parent for name in days}
     if len(channels) > 1:
         raise refuse("several_channels", count=len(channels))
-    chosen = days or data
-    if len(data) > 1 and not days:
+    named = (
+        sorted(name for name in seen if pattern.fullmatch(files[name].name))
+        for pattern in _CONVERSATIONS
+    )
+    parts = days or next(filter(None, named), [])
+    if len({files[name].parent for name in parts}) > 1:
+        raise refuse("several_files", count=len(parts))
+    data = [name for name in seen if files[name].suffix.lower() in _DATA] or seen
+    chosen = parts or data
+    if len(chosen) > 1 and not parts:
         raise refuse("several_files", count=len(data))
     if not data:
         raise refuse("unknown_format")

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from service.datasets.checks.issues import refuse
-from service.datasets.formats.chat_apps import is_whatsapp
+from service.datasets.formats.chat_texts import text_chat
 from service.datasets.formats.csv_records import is_clearly_table, sniff_delimiter
 from service.datasets.formats.documents import UNKNOWN_BINARY, binary_kind, office_kind
 from service.datasets.formats.json_records import find_rows
@@ -25,6 +25,24 @@ _SAMPLE_LINES = 50
 # A Markdown document may begin with a link.
 _JSON_COLUMN = re.compile(rb'[^\n",;\t]{1,80}\r?\n"[\[{]')  # a table with one column of JSON
 _JSON = re.compile(rb'\{\s*"|\[\s*\{')
+
+# Texts of other kinds, by their beginnings. A CSV file can hold any of them, but not begin so.
+_OTHER_TEXTS = tuple(
+    (re.compile(start.encode()), kind)
+    for start, kind in {
+        r"BEGIN:VCALENDAR": "a calendar (ICS)",
+        r"BEGIN:VCARD": "a list of contacts (vCard)",
+        r"From \S+ .*\d\d:\d\d.*\n[A-Z][\w-]*: ": "a mailbox of e-mails (mbox)",
+        r"(?:(?:From|To|Date|Subject|Received|Return-Path|Delivered-To|Message-ID|MIME-Version|X-[\w-]+"
+        r"|DKIM-Signature|Content-Type|Reply-To): .*\n(?:[ \t].*\n)*){3}": "an e-mail (EML)",
+        r"<\?xml|<[a-z]\w*(?: [^<>]*)?>\s*<[a-z]\w*": "an XML document",
+        r"(?:(?:--|/\*|SET |USE |BEGIN|START |PRAGMA ).*\n|\s)*"
+        r"(?:DROP TABLE|CREATE TABLE|INSERT INTO)": "an SQL dump",
+        r"(?:---.*\n|#.*\n)*(?:[\w-]+:(?: [^\n,\"]*)?\n)+(?:[ -][^\n]*\n)*\s*(?:- )?"
+        r"[\w-]+: ": "a YAML document",
+        r"#![^\n]*\n|(?:import \w+|from [\w.]+ import )[^\n,]*\n": "the source of a program",
+    }.items()
+)
 
 _OLE = b"\xd0\xcf\x11\xe0"  # the first bytes of Office files before 2007
 _HTML = re.compile(rb"\s*(?:<!doctype html|<html[\s>])", re.IGNORECASE)
@@ -70,8 +88,10 @@ def text_container(path: Path, *, is_document: bool = False) -> tuple[Container,
         head = file.read(_HEAD_BYTES).removeprefix(UTF8_BOM).lstrip()
     if not head:
         raise refuse("empty_file")
-    if is_whatsapp(path) or (is_document and _is_prose(head)):
+    if text_chat(path) is not None or (is_document and _is_prose(head)):
         return "text", None
+    if not is_document and (kind := _other_text(head.replace(b"\r\n", b"\n"))) is not None:
+        raise refuse("document", kind=kind)
     if head[:1] == b"[":
         return ("jsonl" if _are_lists(head) else "json"), None
     if head[:1] == b"{":
@@ -85,6 +105,11 @@ def text_container(path: Path, *, is_document: bool = False) -> tuple[Container,
     if delimiter := sniff_delimiter(head):
         return "csv", delimiter
     raise refuse("unknown_format")
+
+
+def _other_text(head: bytes) -> str | None:
+    """Return what a text is that is neither rows nor prose, or None."""
+    return next((kind for start, kind in _OTHER_TEXTS if start.match(head)), None)
 
 
 def _is_prose(head: bytes) -> bool:

@@ -45,8 +45,40 @@ SIGNATURES: Final = (
     (b"GIF8", "a picture"),
     (b"SQLite format 3\0", "an SQLite database"),
     (b"\x7fELF", "a program"),
+    (b"MZ", "a program"),
+    (b"Rar!\x1a\x07", "a RAR archive"),
+    (b"RIFF", "a picture, sound or video"),
+    (b"ID3", "a sound recording (MP3)"),
+    (b"OggS", "a sound recording (Ogg)"),
+    (b"fLaC", "a sound recording (FLAC)"),
+    (b"\x1aE\xdf\xa3", "a video"),
+    (b"II*\0", "a picture"),
+    (b"MM\0*", "a picture"),
+    (b"\x93NUMPY", "an array of NumPy"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"GGUF", "a model (GGUF)"),
+    (b"Obj\x01", "an Avro file"),
+    (b"ORC", "an ORC file"),
+    (b"\0\x01\0\0Standard", "an Access database"),
 )
 """The first bytes of files that are no text, and what they are."""
+
+_PATTERNS: Final = (
+    (re.compile(rb"....ftyp(?:M4A|heic|mif1|avif)", re.DOTALL), "a sound recording or a picture"),
+    (re.compile(rb"....ftyp", re.DOTALL), "a video (MP4)"),
+    (re.compile(rb'.{8}\{"', re.DOTALL), "the weights of a model (safetensors)"),
+    (re.compile(rb"\x80[\x02-\x05][\x95\]}cX\x8c]"), "objects of Python (pickle)"),
+    (re.compile(rb"\xff[\xfb\xf3\xf2]"), "a sound recording (MP3)"),
+)
+"""What begins otherwise, by patterns."""
+
+_PAGES: Final = (
+    (re.compile(rb"<title>Exported Data</title>"), "a page of Telegram's export"),
+    (re.compile(rb"<title>ChatGPT Data Export</title>"), "a page of ChatGPT's export"),
+    (re.compile(rb"<title>My Activity History</title>"), "a page of Google's My Activity"),
+    (re.compile(rb'class="?chatlog__message'), "a page of DiscordChatExporter"),
+)
+"""Pages of exports that can also be had as JSON."""
 
 UNKNOWN_BINARY: Final = "a binary file"
 # Control characters that do not occur in text, unlike tab, newline, form feed, carriage return, and
@@ -88,11 +120,19 @@ def binary_kind(head: bytes) -> str | None:
     for signature, kind in SIGNATURES:
         if head.startswith(signature):
             return kind
+    for pattern, kind in _PATTERNS:
+        if pattern.match(head):
+            return kind
     if codec_by_mark(head):
         return None
     controls = sum(head.count(code) for code in _CONTROLS)
     is_binary = b"\0" in head or controls > _MAX_CONTROL_SHARE * len(head)
     return UNKNOWN_BINARY if is_binary else None
+
+
+def page_kind(page: bytes) -> str | None:
+    """Return what an HTML page is if it is a part of an export, or None."""
+    return next((kind for pattern, kind in _PAGES if pattern.search(page)), None)
 
 
 def document_kind(path: Path) -> DocumentKind | None:

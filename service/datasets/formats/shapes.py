@@ -31,13 +31,15 @@ RowMaker = Callable[[RowIssues, Row, FormatOptions], Row | None]
 # Common column names, in the languages of the spreadsheets that use them.
 _ALIASES: dict[str, tuple[str, ...]] = {
     "prompt": (
-        "prompt", "question", "query", "input", "instruction", "user", "q", "input_text",
+        "prompt", "question", "query", "input", "instruction", "user", "q", "input_text", "inputs",
+        "problem", "article",
         "问题", "問題", "提问", "質問", "입력", "질문", "คำถาม", "câu hỏi", "pertanyaan",
         "soalan", "प्रश्न", "frage", "pregunta", "pergunta", "domanda", "вопрос", "سؤال",
     ),
     "completion": (
         "completion", "answer", "output", "response", "assistant", "reply", "target", "a",
-        "output_text",
+        "output_text", "targets", "solution", "highlights", "summary", "resolution", "close_notes",
+        "commentbody", "comment_body",
         "回答", "答案", "答え", "출력", "답변", "대답", "คำตอบ", "câu trả lời", "trả lời",
         "jawaban", "jawapan", "उत्तर", "antwort", "réponse", "respuesta", "resposta",
         "risposta", "ответ", "جواب",
@@ -52,6 +54,7 @@ _ALIASES: dict[str, tuple[str, ...]] = {
         "conversations", "conversation", "dialog", "dialogue", "items", "contents",
     ),
     "label": ("label", "kto_tag"),
+    "class": ("label", "labels", "class", "category", "sentiment", "intent", "topic"),
     "context": CONTEXTS,
 }  # fmt: skip
 
@@ -121,11 +124,13 @@ def find_shape(
     options: FormatOptions,
     holds_labels: Callable[[str], bool],
     holds_prompts: Callable[[str], bool] = lambda _: False,
+    holds_classes: Callable[[str], bool] = lambda _: False,
 ) -> tuple[Shape, dict[str, str]] | None:
     """Return the shape that the columns form, and the column of each of its fields.
 
-    `holds_labels` returns whether the values of a column are judgments of answers, and
-    `holds_prompts` whether they are conversations that await an answer.
+    `holds_labels` returns whether the values of a column are judgments of answers, `holds_prompts`
+    whether they are conversations that await an answer, and `holds_classes` whether they are names
+    of the classes of texts.
     """
     present = list(columns)
     for shape, needs in _NEEDS:
@@ -149,8 +154,13 @@ def find_shape(
             if column is not None and column not in named.values():
                 named[field] = column
         return shape, named
-    if options.shape in (None, "prompt_completion") and (guessed := _guess_columns(present)):
+    if options.shape not in (None, "prompt_completion"):
+        return None
+    if guessed := _guess_columns(present):
         return "prompt_completion", guessed
+    text, label = _column("text", present, options), _column("class", present, options)
+    if text is not None and label is not None and holds_classes(label):
+        return "prompt_completion", {"prompt": text, "completion": label}
     return None
 
 
@@ -330,6 +340,8 @@ def _add_context(
         context = texts if all(isinstance(text, str) for text in texts) else context
     if isinstance(context, list) and all(isinstance(text, str) for text in context):
         context = "\n\n".join(context)
+    elif isinstance(context, list | dict):
+        context = _passages(context)
     elif isinstance(context, int | float) and not isinstance(context, bool):
         context = str(context)
     if context is None or (isinstance(context, str) and not context.strip()):
@@ -339,6 +351,18 @@ def _add_context(
         found.add("unused_context", f"/{field}", column=field)
         return prompt
     return [*prompt[:-1], {**last, "content": f"{said}\n\n{context}"}]
+
+
+def _passages(context: Any) -> Any:
+    """Return the passages of a question with their titles, as in HotpotQA, as one text."""
+    if isinstance(context, dict) and context.keys() >= {"title", "sentences"}:
+        context = list(zip(context["title"], context["sentences"], strict=False))
+    if not isinstance(context, list) or not all(
+        isinstance(one, list | tuple) and len(one) == 2 and isinstance(one[1], list)
+        for one in context
+    ):
+        return context
+    return "\n\n".join(f"{title}\n{''.join(map(str, texts))}" for title, texts in context)
 
 
 def _make_chat(found: RowIssues, taken: Row, options: FormatOptions) -> Row | None:
@@ -515,6 +539,8 @@ def _messages_of_field(found: RowIssues, taken: Row, field: str, role: str) -> l
     value = _parse_json_text(taken.get(field))
     if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
         return [as_message(turn, {}) for turn in value]
+    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+        taken = {**taken, field: value[0]}  # answers that are all right, such as spellings
     text = _text_of_field(found, taken, field)
     return None if text is None else [_turn(role, text)]
 

@@ -7,10 +7,12 @@ message, consecutive rows with the same ID become a conversation.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from service.datasets.checks.issues import IssueLog, make_issue, pointer_to, refuse
+from service.datasets.formats.chat_apps import app_table
 from service.datasets.formats.options import FormatOptions, Record
 from service.datasets.formats.shapes import find_shape, is_known
 
@@ -19,8 +21,14 @@ _IDS = (
     *("session_id", "sessionid", "session", "dialog_id", "dialogue_id", "thread_id", "ticket_id"),
     *("case_id", "group_id", "dialog", "dialogue", "thread", "会話id", "对话id", "대화id"),
 )
-_ROLES = ("role", "speaker", "sender", "from", "author", "角色", "役割", "역할")
-_TEXTS = ("content", "text", "message", "value", "utterance", "body", "内容", "内容文", "내용")
+_ROLES = (
+    *("role", "sender_type", "author_type", "sender_role", "user_type", "participant_type"),
+    *("speaker", "sender", "from", "author", "direction", "角色", "役割", "역할"),
+)
+_TEXTS = (
+    *("content", "text", "message", "message_text", "value", "utterance", "body", "comment"),
+    *("内容", "内容文", "내용"),
+)
 _ORDERS = (
     *("turn", "turn_id", "turn_index", "turn_number", "message_index", "message_number"),
     *("order", "position", "seq", "sequence", "step"),
@@ -179,7 +187,7 @@ def sample_rows_limit(options: FormatOptions) -> int:
 def forms_shape(cells: Cells, options: FormatOptions) -> bool:
     """Return whether cells are the names of columns that form a shape, or of messages."""
     names = [cell for cell in trim_cells(cells) if cell]
-    if find_shape(names, options, lambda _: True) is not None:
+    if app_table(names) or find_shape(names, options, lambda _: True) is not None:
         return True
     return find_message_columns(names, options) is not None
 
@@ -190,6 +198,25 @@ def trim_cells(cells: Cells) -> list[str]:
     while kept and not kept[-1]:
         kept.pop()
     return kept
+
+
+# "Total" in the languages of the names of columns.
+_TOTAL = re.compile(
+    r"(?:grand |sub)?totals?:?|sum|count|gesamt|summe|somme|suma|totale|jumlah|итого|المجموع"
+    r"|合計|合计|總計|总计|小計|합계|총계|รวม(?:ทั้งหมด)?|tổng(?: cộng)?|कुल",
+    re.IGNORECASE,
+)
+_FIGURE = re.compile(r"[-+\d.,\s%]*")
+
+
+def is_total(cells: Cells) -> bool:
+    """Return whether a row only has the total of the rows above it."""
+    filled = trim_cells([cell for cell in cells if cell.strip()])
+    return (
+        len(filled) > 1
+        and _TOTAL.fullmatch(filled[0]) is not None
+        and all(map(_FIGURE.fullmatch, filled[1:]))
+    )
 
 
 def log_titles(log: IssueLog, numbers: Sequence[int], layout: Layout) -> None:

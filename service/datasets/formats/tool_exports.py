@@ -1,28 +1,28 @@
-"""Converts exports of other tools into rows: model APIs, chats with models, annotation, support.
+"""Converts exports of tools into rows: chats with models, logs of their APIs, support desks.
 
-Each `Export` recognizes single values of a file: Anthropic's Messages, OpenAI's Responses and
-Gemini's API, the data exports of ChatGPT and claude.ai, Open Assistant's trees, SQuAD, Label
-Studio, Argilla, and the REST APIs of Zendesk and Intercom. `chat_apps` has chats between people.
+Each `Export` recognizes single values of a file. `model_apis` has the forms of requests and
+answers, `annotations` those of annotation tools and rated data sets, and `chat_apps` chats between
+people.
 """
 
 from __future__ import annotations
 
-import json
-import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
+from service.datasets.formats import annotations as notes
+from service.datasets.formats import model_apis as apis
 from service.datasets.formats.chat_apps import (
     Post,
     at_path,
     conversations_of,
-    messages_inside,
     objects,
-    read_chats,
+    path_of,
     seconds,
+    text_of,
 )
-from service.datasets.formats.options import Record
+from service.datasets.formats.turn_forms import SPEAKERS
 from service.datasets.passages import html_text
 
 Row = dict[str, Any]
@@ -34,7 +34,7 @@ class Export(NamedTuple):
     """The export of a tool: whether a value is one, and the rows in it."""
 
     matches: Callable[[Row], bool]
-    rows: Callable[[Row, Mapping[str, str]], Iterable[Row]]
+    rows: Callable[[Row], Iterable[Row]]
 
 
 def find_export(value: Any) -> Export | None:
@@ -44,32 +44,105 @@ def find_export(value: Any) -> Export | None:
     return next((export for export in _EXPORTS if export.matches(value)), None)
 
 
-def _joined(blocks: Any, *types: str) -> str:
-    """Return the text of content blocks of some types, or of content that is a text."""
-    if isinstance(blocks, str):
-        return blocks
-    texts = [block.get("text") for block in objects(blocks) if block.get("type") in types]
-    return "\n".join(text for text in texts if isinstance(text, str))
-
-
-def _spoken(blocks: Any, *types: str) -> str:
-    """Return the text of a model's answer, whose sentences continue in the next block.
-
-    Other blocks between them, such as calls, end a paragraph.
-    """
-    if isinstance(blocks, str):
-        return blocks
-    runs = [""]
-    for block in objects(blocks):
-        text = block.get("text", block.get("refusal"))
-        if block.get("type") in types and isinstance(text, str):
-            runs[-1] += text
-        else:
-            runs.append("")
-    return "\n\n".join(run for run in runs if run.strip())
-
-
 # Chats with models
+
+
+class Turns(NamedTuple):
+    """The turns of a conversation: where their list is, and in a turn, the role and the text.
+
+    All are paths of keys with dots. A turn is left out if the value at `skip` is true.
+    """
+
+    turns: str
+    role: str
+    text: str
+    skip: str = ""
+    system: str = ""
+
+
+class Pairs(NamedTuple):
+    """Questions with their answers: the path of their list, and in a pair, those of both texts."""
+
+    pairs: str
+    asked: str
+    answer: str
+    system: str = ""
+
+
+_TURNS: Final = (
+    Turns("chunkedPrompt.chunks", "role", "text", "isThought", "systemInstruction"),  # AI Studio
+    Turns("responses", "response.sender", "response.message"),  # Grok
+    Turns("messages", "type", "data.content"),  # LangChain
+    Turns("messages", "role", "parts"),  # Vercel's AI SDK
+    Turns("messages", "author", "content", "", "context"),  # PaLM on Vertex AI
+)
+_PAIRS: Final = (
+    Pairs("conversation", "input", "output", "system"),  # XTuner
+    Pairs("requests", "message.text", "response"),  # Copilot in VS Code
+    Pairs("internal", "0", "1"),  # Text Generation Web UI
+)
+
+
+def _turns_of(value: Row) -> Turns | None:
+    for form in _TURNS:
+        listed = objects(path_of(value, form.turns))
+        roles = [path_of(one, form.role) for one in listed]
+        texts = [path_of(one, form.text) for one in listed]
+        known = [text for text in texts if text is not None]
+        are_texts = all(isinstance(text, str | list) for text in known)
+        if known and are_texts and all(isinstance(role, str) for role in roles):
+            return form
+    return None
+
+
+def _turns(value: Row) -> Iterator[Row]:
+    form = _turns_of(value)
+    if form is not None:
+        said = [one for one in objects(path_of(value, form.turns)) if not path_of(one, form.skip)]
+        turns = ((path_of(one, form.role), text_of(path_of(one, form.text))) for one in said)
+        system = path_of(value, form.system)
+        yield _conversation(turns, text_of(at_path(system, "parts") or system))
+
+
+def _conversation(turns: Iterable[tuple[Any, str]], system: str = "") -> Row:
+    """Return a conversation, in which an answer may go on after a tool."""
+    made: list[Row] = []
+    for speaker, text in turns:
+        role = SPEAKERS.get(str(speaker).casefold(), "assistant")
+        if text.strip() and role == "assistant" and made and made[-1]["role"] == role:
+            made[-1]["content"] += f"\n\n{text}"
+        elif text.strip():
+            made.append({"role": role, "content": text})
+    while made and made[-1]["role"] == "user":
+        made.pop()
+    return {"conversations": made, **({"system": system} if system else {})}
+
+
+def _pairs_of(value: Row) -> tuple[Pairs, list[Row]] | None:
+    for form in _PAIRS:
+        listed = path_of(value, form.pairs)
+        listed = listed if isinstance(listed, list) else []
+        pairs = [
+            {str(at): text for at, text in enumerate(one)} if isinstance(one, list) else one
+            for one in listed
+        ]
+        asked, answer = form.asked.split(".")[0], form.answer.split(".")[0]
+        if any({asked, answer} <= one.keys() for one in objects(pairs)):
+            return form, objects(pairs)
+    return None
+
+
+def _pairs(value: Row) -> Iterator[Row]:
+    found = _pairs_of(value)
+    if found is not None:
+        form, pairs = found
+        said = [
+            (role, text_of(path_of(pair, path)))
+            for pair in pairs
+            for role, path in (("user", form.asked), ("assistant", form.answer))
+        ]
+        said = [(role, "" if text.startswith("<|BEGIN") else text) for role, text in said]
+        yield _conversation(said, text_of(path_of(pairs[0], form.system)))
 
 
 def _path_to(leaf: Any, nodes: Mapping[Any, Row], parent: str) -> list[Row]:
@@ -81,535 +154,147 @@ def _path_to(leaf: Any, nodes: Mapping[Any, Row], parent: str) -> list[Row]:
     return path[::-1]
 
 
-def _chatgpt(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
+# ChatGPT's marks of citations, which its page shows as links: private characters around names, or
+# brackets with the number and the source.
+_CITATION: Final = re.compile(r"\ue200[^\ue201]*\ue201|[\ue200-\ue206]|【\d+[†:][^】]*】")
+_FRAGMENTS: Final = {"REQUEST": "user", "RESPONSE": "assistant"}
+_SHOWN: Final = ("text", "multimodal_text")
+
+
+def _mapping(value: Row) -> Iterator[Row]:
+    """Yield the conversation in a tree of ChatGPT or DeepSeek: the thread that was shown last."""
     nodes = {name: node for name, node in value["mapping"].items() if isinstance(node, dict)}
-    turns: list[Row] = []
-    for node in _path_to(value["current_node"], nodes, "parent"):
-        role = at_path(node, "message", "author", "role")
-        parts = at_path(node, "message", "content", "parts")
-        if role in ("user", "assistant") and isinstance(parts, list):
-            text = "".join(part for part in parts if isinstance(part, str))
-            if text.strip() and role == "assistant" and turns and turns[-1]["role"] == role:
-                turns[-1]["content"] += f"\n\n{text}"  # it went on after a tool
-            elif text.strip():
-                turns.append({"role": role, "content": text})
-    yield {"conversations": turns}
+    leaf = value.get("current_node") or _last_leaf(nodes)
+    said = [turn for node in _path_to(leaf, nodes, "parent") for turn in _said(node)]
+    if turns := _conversation(said)["conversations"]:
+        yield {"conversations": turns}
 
 
-def _claude(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
+def _last_leaf(nodes: Mapping[str, Row]) -> str | None:
+    leaf = next((name for name, node in nodes.items() if node.get("parent") is None), None)
+    for _ in nodes:
+        children = nodes.get(str(leaf), {}).get("children")
+        if not isinstance(children, list) or not children:
+            break
+        leaf = children[-1]
+    return leaf
+
+
+def _said(node: Row) -> Iterator[tuple[str, str]]:
+    message, content = node.get("message"), at_path(node, "message", "content")
+    for one in objects(at_path(message, "fragments")):
+        if (role := _FRAGMENTS.get(str(one.get("type")))) is not None:
+            yield role, str(one.get("content") or "")
+    role, parts = at_path(message, "author", "role"), at_path(content, "parts")
+    is_shown = at_path(message, "recipient") in (None, "all") and not at_path(
+        message, "metadata", "is_visually_hidden_from_conversation"
+    )
+    kind = at_path(content, "content_type")
+    if role in ("user", "assistant") and is_shown and kind in _SHOWN and isinstance(parts, list):
+        texts = [part if isinstance(part, str) else at_path(part, "text") for part in parts]
+        yield role, _CITATION.sub("", "".join(text for text in texts if isinstance(text, str)))
+
+
+def _claude(value: Row) -> Iterator[Row]:
     messages = objects(value["chat_messages"])
     if any(message.get("parent_message_uuid") for message in messages):
         nodes = {str(message.get("uuid")): message for message in messages}
         leaf = value.get("current_leaf_message_uuid") or messages[-1].get("uuid")
         messages = _path_to(leaf, nodes, "parent_message_uuid")
-    turns = [{"from": one.get("sender"), "value": _claude_text(one)} for one in messages]
-    if turns:
+    said = ((one.get("sender"), _claude_text(one)) for one in messages)
+    if turns := _conversation(said)["conversations"]:
         yield {"conversations": turns}
 
 
 def _claude_text(message: Row) -> str:
     # The field `text` has "This block is not supported" in place of blocks with tools.
     blocks = message.get("content")
-    texts = [_spoken(blocks, "text") if blocks else message.get("text")]
+    texts = [apis.spoken(blocks, "text") if blocks else message.get("text")]
     texts += [one.get("extracted_content") for one in objects(message.get("attachments"))]
     return "\n\n".join(text for text in texts if isinstance(text, str) and text.strip())
 
 
-# Model APIs
+def _versions(value: Row) -> Iterator[Row]:
+    """Yield the conversation of LM Studio, whose messages have versions."""
+    said = []
+    for message in objects(value["messages"]):
+        versions, at = objects(message.get("versions")), message.get("currentlySelected")
+        one = versions[at] if isinstance(at, int) and at < len(versions) else {}
+        blocks = [*objects(one.get("steps")), one]
+        texts = [text_of(block.get("content")) for block in blocks]
+        said.append((one.get("role"), "\n\n".join(text for text in texts if text)))
+    yield _conversation(said, text_of(value.get("systemPrompt")))
 
 
-def _call(call_id: Any, name: Any, arguments: Any) -> Row:
-    written = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
-    return {
-        "id": call_id,
-        "type": "function",
-        "function": {"name": name, "arguments": written},
-    }
+_ACTIVITY: Final = ("Gemini Apps", "Bard")
+_VERBS: Final = re.compile(r"(?:Prompted(?: with:)?|Asked(?: Gemini| Bard)?|Said|Branched)[ \xa0]")
 
 
-def _add_calls(messages: list[Row], calls: list[Row]) -> None:
-    """Add calls to the answer at the end of a conversation, or as an answer of their own."""
-    if not messages or messages[-1].get("role") != "assistant":
-        messages.append({"role": "assistant", "content": ""})
-    messages[-1].setdefault("tool_calls", []).extend(calls)
+def _activity(value: Row) -> Iterator[Row]:
+    """Yield the prompt of an entry in Google's My Activity, which has the answer as HTML."""
+    pages = [html_text(str(one.get("html"))) for one in objects(value.get("safeHtmlItem"))]
+    title = str(value.get("title"))
+    if pages and _VERBS.match(title):
+        yield _conversation([("user", _VERBS.sub("", title, 1)), ("assistant", "\n\n".join(pages))])
 
 
-_FUNCTIONS: Final = ("function", "custom")
+def _cohere(value: Row) -> Iterator[Row]:
+    said = [(one.get("role"), str(one.get("message"))) for one in objects(value["chat_history"])]
+    answer = text_of(value.get("response") or value.get("text") or value.get("completion"))
+    said += [("user", str(value["message"])), ("assistant", answer)]
+    yield _conversation(said, text_of(value.get("preamble")))
 
 
-def _with_tools(messages: list[Row], tools: Any, schema: str) -> Row:
-    """Return a row with the functions among the tools, but not those that the provider runs."""
-    declared = [
-        {
-            "type": "function",
-            "function": {
-                "name": tool["name"],
-                "description": tool.get("description") or "",
-                "parameters": tool.get(schema) or {"type": "object", "properties": {}},
-            },
-        }
-        for tool in objects(tools)
-        if isinstance(tool.get("name"), str) and tool.get("type", "function") in _FUNCTIONS
+def _ideal(value: Row) -> Iterator[Row]:
+    """Yield a sample of OpenAI's Evals: messages and the ideal answer, or several."""
+    ideal = value["ideal"][0] if isinstance(value["ideal"], list) else value["ideal"]
+    messages = [
+        {key: one.get(key) for key in ("role", "content")} for one in objects(value["input"])
     ]
-    return {"messages": messages, **({"tools": declared} if declared else {})}
+    yield {"messages": [*messages, {"role": "assistant", "content": ideal}]}
 
 
-_ANTHROPIC: Final = ("tool_use", "tool_result", "thinking", "redacted_thinking")
-# Reasoning, and calls of tools that the provider runs. Other blocks stay, for the checks.
-_LEFT_OUT: Final = (*_ANTHROPIC, "server_tool_use")
+# Logs of model APIs: where the request and the response are
 
-
-def _is_anthropic(value: Row) -> bool:
-    blocks = [
-        block
-        for message in objects(value.get("messages"))
-        for block in objects(message.get("content"))
-    ]
-    return any(
-        str(block.get("type")).startswith((*_ANTHROPIC, "server_tool")) for block in blocks
-    ) or any("input_schema" in tool for tool in objects(value.get("tools")))
-
-
-def _anthropic(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
-    messages: list[Row] = []
-    if system := _joined(value.get("system"), "text"):
-        messages.append({"role": "system", "content": system})
-    said = objects(value.get("messages"))
-    if value.get("role") == "assistant" and isinstance(value.get("content"), list):
-        said = [*said, value]  # a request with its response
-    for message in said:
-        role, blocks = message.get("role"), message.get("content")
-        for block in objects(blocks):
-            if block.get("type") == "tool_result":
-                answer = _joined(block.get("content"), "text")
-                call = block.get("tool_use_id")
-                messages.append({"role": "tool", "tool_call_id": call, "content": answer})
-        content = _anthropic_content(blocks, _spoken if role == "assistant" else _joined)
-        if content or isinstance(blocks, str):
-            messages.append({"role": role, "content": content})
-        calls = [
-            _call(block.get("id"), block.get("name"), block.get("input"))
-            for block in objects(blocks)
-            if block.get("type") == "tool_use"
-        ]
-        if calls:
-            _add_calls(messages, calls)
-    yield _with_tools(messages, value.get("tools"), "input_schema")
-
-
-def _anthropic_content(blocks: Any, join: Callable[..., str]) -> Any:
-    """Return the text of blocks, or the blocks if one is neither text nor left out."""
-    if isinstance(blocks, str):
-        return blocks
-    kept: list[Row] = []
-    for block in objects(blocks):
-        kind = str(block.get("type"))
-        source = block.get("source")
-        if kind == "document" and at_path(source, "type") == "text":
-            kept.append({"type": "text", "text": at_path(source, "data")})
-        elif kind not in _LEFT_OUT and not kind.endswith("_tool_result"):
-            kept.append(block)
-        elif kept:
-            kept.append({"type": "left_out"})  # a new paragraph of the answer
-    if any(block.get("type") not in ("text", "left_out") for block in kept):
-        return [block for block in kept if block.get("type") != "left_out"]
-    return join(kept, "text")
-
-
-_RESPONSE_ITEMS: Final = frozenset(
-    ("function_call", "function_call_output", "reasoning", "custom_tool_call")
+_CALLS: Final = (
+    ("request", "response"),
+    ("body", "response"),  # the lines of a batch, joined
+    ("input.inputBodyJson", "output.outputBodyJson"),  # Bedrock
 )
 
 
-_RESPONSE_TEXTS: Final = ("input_text", "output_text", "text", "refusal")
+def _bodies(value: Row) -> list[Row]:
+    for paths in _CALLS:
+        found = [path_of(value, path) for path in paths]
+        bodies = [at_path(one, "body") or one for one in found]
+        if all(isinstance(body, dict) for body in bodies):
+            return bodies
+    is_stored = bool(objects(value.get("choices"))) and bool(objects(value.get("messages")))
+    return [value] if is_stored else []
 
 
-def _is_responses(value: Row) -> bool:
-    items = [one for key in ("input", "items", "output") for one in objects(value.get(key))]
-    kinds = {str(item.get("type")) for item in items}
-    texts = {str(block.get("type")) for item in items for block in objects(item.get("content"))}
-    return bool(kinds & _RESPONSE_ITEMS) or bool(texts & {"input_text", "output_text", "refusal"})
-
-
-def _responses(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
-    messages: list[Row] = []
-    if isinstance(value.get("instructions"), str):
-        messages.append({"role": "system", "content": value["instructions"]})
-    asked = value.get("input")
-    if isinstance(asked, str):
-        messages.append({"role": "user", "content": asked})
-    for item in [*objects(asked), *objects(value.get("items")), *objects(value.get("output"))]:
-        match item.get("type", "message"):
-            case "message":
-                messages.append({"role": item.get("role"), "content": _item_content(item)})
-            case "function_call":
-                call = _call(item.get("call_id"), item.get("name"), item.get("arguments"))
-                _add_calls(messages, [call])
-            case "custom_tool_call":
-                given = {"input": item.get("input")}
-                _add_calls(messages, [_call(item.get("call_id"), item.get("name"), given)])
-            case "function_call_output" | "custom_tool_call_output":
-                answer = _joined(item.get("output"), "input_text", "output_text")
-                messages.append(
-                    {"role": "tool", "tool_call_id": item.get("call_id"), "content": answer}
-                )
-    yield _with_tools(messages, value.get("tools"), "parameters")
-
-
-def _item_content(item: Row) -> Any:
-    """Return the text of a message, or its blocks if one is a picture or a file."""
-    blocks = item.get("content")
-    if all(block.get("type") in _RESPONSE_TEXTS for block in objects(blocks)):
-        join = _spoken if item.get("role") == "assistant" else _joined
-        return join(blocks, *_RESPONSE_TEXTS)
-    return blocks
-
-
-def _is_gemini(value: Row) -> bool:
-    return any(isinstance(one.get("parts"), list) for one in objects(value.get("contents")))
-
-
-def _gemini(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
-    config = value.get("config") or value.get("generationConfig")
-    given = (
-        at_path(place, key)
-        for place in (value, config)
-        for key in ("systemInstruction", "system_instruction")
-    )
-    messages: list[Row] = []
-    system = next((one for one in given if one), None)
-    parts = at_path(system, "parts") if isinstance(system, dict) else system
-    text = parts if isinstance(parts, str) else _gemini_text(objects(parts or [system]))
-    if text:
-        messages.append({"role": "system", "content": text})
-    answers = [at_path(one, "content") for one in objects(value.get("candidates"))[:1]]
-    for turn in objects([*value["contents"], *answers]):
-        _add_gemini(messages, turn)
-    yield _with_tools(messages, _gemini_tools(value, config), "parameters")
-
-
-def _gemini_text(parts: list[Row]) -> Any:
-    """Return the text of parts without thoughts, or the parts if one is a picture or a file."""
-    kept = [part for part in parts if not part.get("thought")]
-    texts = [part.get("text") for part in kept]
-    return "".join(map(str, texts)) if all(isinstance(one, str) for one in texts) else kept
-
-
-def _add_gemini(messages: list[Row], turn: Row) -> None:
-    calls: list[Row] = []
-    rest: list[Row] = []
-    for part in objects(turn.get("parts")):
-        call = part.get("functionCall") or part.get("function_call")
-        answer = part.get("functionResponse") or part.get("function_response")
-        if isinstance(call, dict):
-            name = call.get("name")
-            count = len(calls) + sum(len(one.get("tool_calls") or ()) for one in messages)
-            calls.append(_call(call.get("id") or f"call_{count + 1}", name, call.get("args")))
-        elif isinstance(answer, dict):
-            messages.append(_gemini_answer(messages, answer))
-        else:
-            rest.append(part)
-    if content := _gemini_text(rest):
-        role = "user" if turn.get("role", "user") == "user" else "assistant"
-        messages.append({"role": role, "content": content})
-    if calls:
-        _add_calls(messages, calls)
-
-
-def _gemini_answer(messages: list[Row], answer: Row) -> Row:
-    """Return the result of a function for its call, which has no ID in most of Gemini's APIs."""
-    done = {one.get("tool_call_id") for one in messages}
-    calls = [call for one in messages for call in one.get("tool_calls") or ()]
-    same = [call["id"] for call in calls if call["function"]["name"] == answer.get("name")]
-    call_id = answer.get("id") or next((one for one in same if one not in done), None)
-    result = answer.get("response")
-    if isinstance(result, dict) and result.keys() == {"output"}:
-        result = result["output"]
-    content = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
-    return {"role": "tool", "tool_call_id": call_id, "content": content}
-
-
-def _gemini_tools(value: Row, config: Any) -> list[Row]:
-    tools = objects(value.get("tools") or at_path(config, "tools"))
-    keys = ("functionDeclarations", "function_declarations")
-    return [
-        {**one, "parameters": _lower_types(one.get("parameters"))}
-        for tool in tools
-        for key in keys
-        for one in objects(tool.get(key))
-    ]
-
-
-def _lower_types(schema: Any) -> Any:
-    """Return a schema of Gemini, whose types are in capital letters, as JSON Schema."""
-    if isinstance(schema, list):
-        return [_lower_types(one) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {
-        key: one.lower() if key == "type" and isinstance(one, str) else _lower_types(one)
-        for key, one in schema.items()
-    }
-
-
-def _logged(value: Row, roles: Mapping[str, str]) -> Iterator[Row]:
+def _logged(value: Row) -> Iterator[Row]:
     """Yield the row of a request with its response, in a log or in the result of a batch."""
     call: Row = {}
-    for key in ("request", "response"):
-        body = value[key].get("body")
-        call |= body if isinstance(body, dict) else value[key]
-    if choices := objects(call.get("choices")):
-        messages = [*objects(call.get("messages")), choices[0].get("message")]
-        tools = {"tools": call["tools"]} if call.get("tools") else {}
-        yield {"messages": messages, **tools}
+    for body in _bodies(value):
+        call |= body
+    choices, answer = objects(call.get("choices")), at_path(call, "output", "message")
+    if choices or answer:
+        messages = [*objects(call.get("messages")), answer or choices[0].get("message")]
+        kept = {key: call[key] for key in ("system", "tools") if call.get(key)}
+        yield {"messages": messages, **kept}
     elif (export := find_export(call)) is not None:
-        yield from export.rows(call, roles)
-
-
-def _is_llama_factory(value: Row) -> bool:
-    return any(
-        isinstance(block.get("value"), str) and "type" in block
-        for message in objects(value.get("messages"))
-        for block in objects(message.get("content"))
-    )
-
-
-def _llama_factory(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
-    messages: list[Row] = []
-    for message in objects(value["messages"]):
-        blocks = objects(message.get("content"))
-        texts = [str(block.get("value")) for block in blocks if block.get("type") == "text"]
-        turn = {"role": message.get("role"), "content": "\n".join(texts)}
-        if turn["role"] == "assistant" and message.get("loss_weight") in (0, 1):
-            turn["weight"] = int(message["loss_weight"])
-        messages.append(turn)
-    yield {"messages": messages}
-
-
-def _pairs(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
-    turns: list[Row] = []
-    pairs = objects(value["conversation"])
-    for pair in pairs:
-        turns.append({"from": "human", "value": pair.get("input")})
-        turns.append({"from": "gpt", "value": pair.get("output")})
-    yield {"conversations": turns, "system": pairs[0].get("system")}
-
-
-# Trees of answers
-
-_MAX_DEPTH: Final = 60  # of a thread
-
-
-def is_tree_message(value: Any) -> bool:
-    """Return whether a value is a single message of Open Assistant."""
-    if not isinstance(value, dict) or not {"message_id", "text"} <= value.keys():
-        return False
-    role = value.get("role")
-    return role == "prompter" or (role == "assistant" and "parent_id" in value)
-
-
-def join_trees(records: Iterable[Record]) -> Iterator[Record]:
-    """Yield the conversations in single messages of Open Assistant, which name their parents.
-
-    Each is at the line of its tree's first message. Unreadable records are yielded, too.
-    """
-    replies: dict[str, list[Row]] = {}
-    roots: list[Record] = []
-    seen: set[str] = set()
-    for record in records:
-        message = record.value
-        if not is_tree_message(message):
-            if record.issue is not None:
-                yield record
-            continue
-        parent, name = message.get("parent_id"), str(message["message_id"])
-        if name not in seen:  # or a tree could have loops
-            seen.add(name)
-            if parent is None:
-                roots.append(record)
-            else:
-                replies.setdefault(str(parent), []).append(message)
-    for root in roots:
-        for row in _threads([], root.value, lambda node: replies.get(str(node["message_id"]), [])):
-            yield root._replace(value=row)
-
-
-def _tree(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
-    yield from _threads([], value["prompt"], lambda node: objects(node.get("replies")))
-
-
-def _threads(before: list[Row], node: Row, replies: Callable[[Row], list[Row]]) -> Iterator[Row]:
-    """Yield the threads below a message that end with an answer, all of them the best ranked."""
-    turns = [*before, {"from": node.get("role"), "value": node.get("text")}]
-    good = [one for one in replies(node) if not one.get("deleted")]
-    good = [one for one in good if one.get("review_result") is not False]
-    good = good if len(turns) < _MAX_DEPTH else []
-    if node.get("role") == "prompter":
-        good = sorted(good, key=_rank)[:1]
-    elif not good:
-        yield {"conversations": turns}
-        return
-    found = [row for one in good for row in _threads(turns, one, replies)]
-    if found or node.get("role") == "prompter":
-        yield from found
-    else:  # nobody answered the questions that follow
-        yield {"conversations": turns}
-
-
-def _rank(message: Row) -> float:
-    rank = seconds(message.get("rank"))  # pandas writes NaN for no rank
-    return math.inf if rank is None or math.isnan(rank) else rank
-
-
-def _thread(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
-    said = objects(value["thread"])
-    turns = [{"from": one.get("role"), "value": one.get("text")} for one in said]
-    yield {"conversations": turns}
-
-
-# Questions and annotations
-
-
-def _squad(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
-    for paragraph in objects(value.get("paragraphs")) or [value]:
-        for asked in objects(paragraph.get("qas")) or [paragraph]:
-            answers = asked.get("answers")
-            texts = answers.get("text") if isinstance(answers, dict) else None
-            if not isinstance(texts, list):
-                texts = [answer.get("text") for answer in objects(answers)]
-            yield {
-                "context": paragraph.get("context"),
-                "prompt": asked.get("question"),
-                "completion": next((text for text in texts if isinstance(text, str)), ""),
-            }
-
-
-def _is_squad(value: Row) -> bool:
-    if objects(value.get("paragraphs")) or ("context" in value and objects(value.get("qas"))):
-        return True
-    answers = value.get("answers")
-    flat = isinstance(answers, dict) and isinstance(answers.get("text"), list)
-    return flat and isinstance(value.get("question"), str)
-
-
-_PROMPTS: Final = ("prompt", "question", "instruction", "text", "input", "query")
-_ANSWERS: Final = ("answer", "completion", "response", "output", "reply", "corrected", "edited")
-
-
-def _asked(fields: Any) -> Any:
-    """Return the field that was shown to the annotator: a text or a list of messages."""
-    if not isinstance(fields, dict):
-        return ""
-    chats = [one for one in fields.values() if objects(one) and "role" in objects(one)[0]]
-    texts = {name: text for name, text in fields.items() if isinstance(text, str)}
-    named = next((texts[name] for name in _PROMPTS if name in texts), "\n\n".join(texts.values()))
-    return chats[0] if chats else named
-
-
-def _answer_of(answers: Mapping[str, str]) -> str | None:
-    """Return the answer among an annotator's texts by question, or the first one."""
-    names = (name for word in _ANSWERS for name in answers if word in name.casefold())
-    return next((answers[name] for name in names), next(iter(answers.values()), None))
-
-
-def _label_studio(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
-    asked = _asked(value["data"])
-    for annotation in objects(value.get("annotations") or value.get("completions")):
-        if annotation.get("was_cancelled") or annotation.get("skipped"):
-            continue
-        found: dict[str, dict[str, str]] = {"text": {}, "choices": {}}
-        said: list[Row] = []
-        for result in objects(annotation.get("result")):
-            given, name = result.get("value"), str(result.get("from_name"))
-            if isinstance(message := at_path(given, "chatmessage"), dict):
-                said.append({key: message.get(key) for key in ("role", "content")})
-            for kind, texts in found.items():
-                one = at_path(given, kind)
-                if isinstance(one, list) and all(isinstance(text, str) for text in one):
-                    texts[name] = "\n".join(filter(None, (texts.get(name), *one)))
-        if said:
-            yield _annotated([*objects(asked), *said][:-1], said[-1]["content"])
-        elif (answer := _answer_of(found["text"] or found["choices"])) is not None:
-            yield _annotated(asked, answer)
-
-
-def _annotated(asked: Any, answer: Any) -> Row:
-    turns = asked if isinstance(asked, list) else [{"role": "user", "content": asked}]
-    kept = [{key: turn.get(key) for key in ("role", "content")} for turn in objects(turns)]
-    return {"messages": [*kept, {"role": "assistant", "content": answer}]}
-
-
-_JSON_MIN: Final = frozenset(
-    ("id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement")
-)
-
-
-def _label_studio_min(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
-    fields = {name: one for name, one in value.items() if name not in _JSON_MIN}
-    chats = [name for name, one in fields.items() if objects(one) and "role" in objects(one)[0]]
-    if chats:
-        turns = [turn for name in chats for turn in objects(fields[name])]
-        yield _annotated(turns[:-1], turns[-1].get("content"))
-        return
-    texts = {
-        name: "\n".join(at_path(one, "text") or at_path(one, "choices") or [])
-        if isinstance(one, dict)
-        else one
-        for name, one in fields.items()
-    }
-    asked = next((name for name in _PROMPTS if isinstance(texts.get(name), str)), None)
-    others = {name: one for name, one in texts.items() if name != asked and isinstance(one, str)}
-    if asked is not None and (answer := _answer_of(others)) is not None:
-        yield _annotated(texts[asked], answer)
-
-
-def _argilla(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
-    given = {
-        question: [one for one in objects(answers) if one.get("status") in (None, "submitted")]
-        for question, answers in value["responses"].items()
-    }
-    texts = {
-        question: answers[0]["value"]
-        for question, answers in given.items()
-        if answers and isinstance(answers[0].get("value"), str)
-    }
-    if (answer := _answer_of(texts)) is not None:
-        yield _annotated(_asked(value["fields"]), answer)
-
-
-_FLAT: Final = ".responses"
-
-
-def _argilla_flat(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
-    """Convert a record of `to_list(flatten=True)`, whose questions are columns."""
-    responses: dict[str, list[Row]] = {}
-    for column, values in value.items():
-        if column.endswith(_FLAT):
-            states = value.get(f"{column}.status")
-            if isinstance(values, list) and isinstance(states, list):
-                responses[column.removesuffix(_FLAT)] = [
-                    {"value": one, "status": status} for one, status in zip_longest(values, states)
-                ]
-    fields = {
-        name: one
-        for name, one in value.items()
-        if "." not in name and name not in ("id", "status", "_server_id")
-    }
-    return _argilla({"fields": fields, "responses": responses}, _roles)
+        yield from export.rows(call)
 
 
 # Support desks
 
 
 def _desk(posts: Iterable[Post]) -> Iterator[Row]:
-    """Yield the conversation of a ticket that a member of the staff has answered."""
-    listed = list(posts)
-    if any(post.is_bot and post.text.strip() for post in listed):
-        for record in conversations_of(listed, {}):
-            yield record.value
+    return (record.value for record in conversations_of(posts, {}))
 
 
-def _zendesk(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
+def _zendesk(value: Row) -> Iterator[Row]:
     ticket = value["ticket"] if isinstance(value.get("ticket"), dict) else value
     people = {str(user.get("id")): user.get("role") for user in objects(value.get("users"))}
     copied = [ticket.get(key) for key in ("collaborator_ids", "email_cc_ids", "follower_ids")]
@@ -646,7 +331,7 @@ def _is_zendesk(value: Row) -> bool:
 _NOTES: Final = ("note", "note_and_reopen", "quick_reply")
 
 
-def _intercom(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
+def _intercom(value: Row) -> Iterator[Row]:
     parts = at_path(value, "conversation_parts", "conversation_parts")
     said = [value["source"], *objects(parts)]
     return _desk(
@@ -661,43 +346,126 @@ def _intercom(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
     )
 
 
-def _chats_inside(value: Row, roles: Mapping[str, str]) -> Iterator[Row]:
-    for chat in messages_inside(value):
-        yield from read_chats(chat, roles)
+def _live_chat(value: Row) -> Iterator[Row]:
+    people = {one.get("id"): one.get("type") for one in objects(value["users"])}
+    events = objects(at_path(value, "thread", "events"))
+    return _desk(
+        Post(
+            (str(one.get("author_id")),),
+            str(one.get("text") or ""),
+            seconds(one.get("created_at")),
+            is_bot=people.get(one.get("author_id")) == "agent",
+            thread="",
+        )
+        for one in events
+        if one.get("type") == "message"
+    )
+
+
+def _jira(value: Row) -> Iterator[Row]:
+    fields = value["fields"]
+    reporter = at_path(fields, "reporter", "displayName")
+    said = [(reporter, text_of(fields.get("description") or fields.get("summary")))]
+    said += [
+        (at_path(one, "author", "displayName"), text_of(one.get("body")))
+        for one in objects(path_of(fields, "comment.comments"))
+    ]
+    return _desk(Post((str(who),), text, is_bot=who != reporter, thread="") for who, text in said)
+
+
+_JIRA_COMMENT: Final = re.compile(r"[^;\n]*\d[^;\n]*;(?P<who>[^;\n]*);(?P<text>.*)", re.DOTALL)
+
+
+def _jira_table(value: Row) -> Iterator[Row]:
+    """Yield the issue in a row of a table, whose comments have a date and a name."""
+    comments = [one for name, one in value.items() if name.startswith("Comment")]
+    said = [_JIRA_COMMENT.fullmatch(one) for one in comments if isinstance(one, str)]
+    asked = Post(("",), str(value.get("Description") or value["Summary"]), is_bot=False, thread="")
+    return _desk(
+        [
+            asked,
+            *(
+                Post((one["who"],), one["text"], is_bot=one["who"] != value["Reporter"], thread="")
+                for one in said
+                if one is not None
+            ),
+        ]
+    )
+
+
+def _has(*keys: str, **kinds: type) -> Callable[[Row], bool]:
+    """Return a test whether a value has keys, some of them with values of a type."""
+
+    def test(value: Row) -> bool:
+        return value.keys() >= {*keys, *kinds} and all(
+            isinstance(value[key], kind) for key, kind in kinds.items()
+        )
+
+    return test
 
 
 _EXPORTS: Final = (
-    Export(lambda v: isinstance(v.get("chat_messages"), list), _claude),
-    Export(lambda v: "current_node" in v and isinstance(v.get("mapping"), dict), _chatgpt),
-    Export(lambda v: bool(messages_inside(v)), _chats_inside),
-    Export(
-        lambda v: isinstance(v.get("request"), dict) and isinstance(v.get("response"), dict),
-        _logged,
-    ),
-    Export(_is_anthropic, _anthropic),
-    Export(_is_responses, _responses),
-    Export(_is_gemini, _gemini),
-    Export(_is_llama_factory, _llama_factory),
-    Export(
-        lambda v: any({"input", "output"} <= one.keys() for one in objects(v.get("conversation"))),
-        _pairs,
-    ),
-    Export(lambda v: "message_tree_id" in v and isinstance(v.get("prompt"), dict), _tree),
-    Export(lambda v: bool(objects(v.get("thread"))) and "thread_id" in v, _thread),
-    Export(_is_squad, _squad),
+    Export(_has(chat_messages=list), _claude),
+    Export(lambda v: _has(mapping=dict)(v) and {"title", "current_node"} & v.keys(), _mapping),
+    Export(lambda v: any("versions" in one for one in objects(v.get("messages"))), _versions),
+    Export(lambda v: v.get("header") in _ACTIVITY and "title" in v, _activity),
+    Export(_has("message", chat_history=list), _cohere),
+    Export(_has("ideal", input=list), _ideal),
+    Export(lambda v: bool(_bodies(v)), _logged),
+    Export(apis.is_anthropic, apis.anthropic),
+    Export(apis.is_responses, apis.responses),
+    Export(apis.is_gemini, apis.gemini),
+    Export(apis.is_llama_factory, apis.llama_factory),
+    Export(lambda v: _turns_of(v) is not None, _turns),
+    Export(lambda v: _pairs_of(v) is not None, _pairs),
+    Export(_has("message_tree_id", prompt=dict), notes.tree),
+    Export(_has("thread_id", thread=list), notes.thread),
+    Export(_has("story", questions=list, answers=list), notes.story),
+    Export(_has("instruction", instances=list), notes.instances),
+    Export(notes.is_classified, notes.classified),
+    Export(_has("text", "options", "answer", accept=list), notes.prodigy),
+    Export(notes.is_compared, notes.compared),
+    Export(notes.is_ranked, notes.ranked),
+    Export(notes.is_choice, notes.choice),
+    Export(notes.is_squad, notes.squad),
     Export(
         lambda v: (
             isinstance(v.get("annotations") or v.get("completions"), list)
             and isinstance(v.get("data"), dict)
         ),
-        _label_studio,
+        notes.label_studio,
     ),
-    Export(lambda v: {"annotator", "annotation_id", "lead_time"} <= v.keys(), _label_studio_min),
-    Export(
-        lambda v: isinstance(v.get("fields"), dict) and isinstance(v.get("responses"), dict),
-        _argilla,
-    ),
-    Export(lambda v: any(name.endswith(_FLAT) for name in v), _argilla_flat),
+    Export(_has("annotator", "annotation_id", "lead_time"), notes.label_studio_min),
+    Export(_has(fields=dict, responses=dict), notes.argilla),
+    Export(lambda v: any(name.endswith(notes.FLAT) for name in v), notes.argilla_flat),
     Export(_is_zendesk, _zendesk),
-    Export(lambda v: "conversation_parts" in v and isinstance(v.get("source"), dict), _intercom),
+    Export(_has("conversation_parts", source=dict), _intercom),
+    Export(_has(users=list, thread=dict), _live_chat),
+    Export(lambda v: "key" in v and "comment" in (v.get("fields") or ()), _jira),
+    Export(_has("Issue key", "Summary", "Reporter", "Comment"), _jira_table),
 )
+
+
+# Files that people upload in place of those with conversations
+
+_OTHERS: Final = (
+    (_has("custom_id", "method", "body"), "the requests of a batch, without answers"),
+    (_has("custom_id", "response"), "the results of a batch, without their requests"),
+    (_has("custom_id", "result"), "the results of a batch, without their requests"),
+    (_has("uuid", "full_name", "email_address"), "the list of accounts in an export of claude.ai"),
+    (_has("uuid", "prompt_template", "docs"), "the projects in an export of claude.ai"),
+    (_has("conversation_id", "title", "is_anonymous"), "ChatGPT's list of shared conversations"),
+    (_has("cell_type", "source", "metadata"), "a Jupyter notebook"),
+    (_has("text", "spans"), "texts with marked spans"),
+    (
+        lambda v: "text" in v and any(isinstance(v.get(k), list) for k in ("label", "entities")),
+        "texts with marked spans",
+    ),
+)
+
+
+def other_kind(value: Any) -> str | None:
+    """Return what a value is a part of if it is no row, such as a notebook, or None."""
+    if not isinstance(value, dict):
+        return None
+    return next((kind for matches, kind in _OTHERS if matches(value)), None)

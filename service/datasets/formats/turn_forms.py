@@ -14,6 +14,9 @@ SPEAKERS = {
     "gpt": "assistant", "assistant": "assistant", "bot": "assistant", "chatgpt": "assistant",
     "model": "assistant", "bing": "assistant", "bard": "assistant", "chatbot": "assistant",
     "ai": "assistant",
+    "client": "user", "visitor": "user", "requester": "user", "end-user": "user",
+    "inbound": "user", "incoming": "user", "outbound": "assistant", "outgoing": "assistant",
+    "agent": "assistant", "support": "assistant", "staff": "assistant", "operator": "assistant",
     "system": "system", "developer": "developer",
     "tool": "tool", "function": "function", "observation": "tool", "function_call": "function_call",
 }  # fmt: skip
@@ -22,36 +25,55 @@ _ROLE_FIELDS = ("role", "from", "speaker", "author")
 _TEXT_FIELDS = ("content", "value", "text", "parts")
 _DEEPSEEK = re.compile(r"<｜(User|Assistant)｜>")  # the system message is before the first marker
 # Markers of turns within one text: hh-rlhf, Guanaco, and the templates of models: ChatML and Phi 4,
-# Llama 3, Gemma, Gemma 4, Cohere, DeepSeek, Zephyr, Phi 3 and GLM, and Mistral and Llama 2.
+# Llama 3 and 4, Granite, Kimi, Harmony (gpt-oss), Gemma, Gemma 4, Cohere, DeepSeek, Zephyr, Phi 3
+# and GLM, Mistral and Llama 2, Vicuna, and questions with answers.
 _TRANSCRIPTS = (
     re.compile(r"(?:\A|\n\n)(Human|Assistant): ?"),
+    re.compile(r"### (Human|Assistant): ?"),
     re.compile(r"(?:\A|\n)### (Human|User|Assistant|Instruction|Response): ?\n?"),
     re.compile(r"<\|im_start\|>(system|user|assistant)(?:\n|<\|im_sep\|>)"),
     re.compile(r"<\|start_header_id\|>(system|user|assistant)<\|end_header_id\|>\n*"),
+    re.compile(r"<\|header_start\|>(system|user|assistant)<\|header_end\|>\n*"),
+    re.compile(r"<\|start_of_role\|>(system|user|assistant)<\|end_of_role\|>"),
+    re.compile(r"<\|im_(?:system|user|assistant)\|>(system|user|assistant)<\|im_middle\|>"),
+    re.compile(r"<\|start\|>(system|developer|user|assistant)(?:<\|channel\|>(\w+))?<\|message\|>"),
     re.compile(r"<start_of_turn>(user|model)\n"),
     re.compile(r"<\|turn>(system|user|model)\n"),
     re.compile(r"<\|START_OF_TURN_TOKEN\|><\|(SYSTEM|USER|CHATBOT)_TOKEN\|>"),
     _DEEPSEEK,
-    re.compile(r"<\|(system|user|assistant)\|>\n"),
-    re.compile(r"\[(/?INST)\] ?"),
+    re.compile(r"<\|(system|user|assistant)\|>\n?"),
+    re.compile(r"\[(SYSTEM_PROMPT|/?INST)\] ?"),
+    re.compile(r"(?:\A|\s)(USER|ASSISTANT): ?"),
+    re.compile(r"(?:\A|\n)(Q|A|Question|Answer): ?"),
 )
 _ENDINGS = re.compile(
-    r"(?:<\|(?:im_end|eot_id|end|endoftext|end_of_text|END_OF_TURN_TOKEN)\|>|<end_of_turn>|<turn\|>"
-    r"|<｜end▁of▁sentence｜>|<eos>|</s>|<s>|\s)*\Z"
+    r"(?:<\|(?:im_end|eot|eot_id|end|endoftext|end_of_text|return|END_OF_TURN_TOKEN)\|>"
+    r"|<end_of_turn>|<turn\|>|<｜end▁of▁sentence｜>|<eos>|</s>|<s>|\[/SYSTEM_PROMPT\]|\s)*\Z"
 )
 _BEGINNING = re.compile(
     r"(?:<\|begin_of_text\|>|<bos>|<s>|\[gMASK\]<sop>|<BOS_TOKEN>|<｜begin▁of▁sentence｜>"
-    r"|Below is an instruction that describes a task[^#]{0,200})"
+    r"|Below is an instruction that describes a task[^#]{0,200}"
+    r"|A chat between a curious (?:user|human) and an artificial intelligence assistant\.[^\n]*?"
+    r"questions\.)"
 )
-# What templates add to turns by themselves: no reasoning, and the dates of Llama 3.1.
+# What templates add to turns by themselves: no reasoning, the dates of Llama 3.1, and Harmony's
+# system message and heading.
 _ADDED = re.compile(
-    r"\A(?:<think>\s*</think>|Cutting Knowledge Date: [^\n]*\nToday Date: [^\n]*\n)\s*"
+    r"\A(?:<think>\s*</think>|Cutting Knowledge Date: [^\n]*\nToday Date: [^\n]*\n"
+    r"|You are ChatGPT\b[\s\S]*\Z|# Instructions\n)\s*"
 )
 _INPUT = "\n\n### Input:\n"  # of Alpaca's template
-_SPECIAL = re.compile(r"<\|(?:im_start|start_header_id|turn|START_OF_TURN_TOKEN)\b|<start_of_turn>")
+_SPECIAL = re.compile(
+    r"<\|(?:im_start|start_header_id|header_start|start_of_role|start|turn|START_OF_TURN_TOKEN)\b"
+    r"|<start_of_turn>"
+)
 _SYSTEM = re.compile(r"<<SYS>>\n?(.*?)\n?<</SYS>>\s*", re.DOTALL)
 _NEXT_TURN = re.compile(r"(?:\n\nHuman:|\n### (?:Human|User|Instruction):?|<\|im_end\|>)\s*\Z")
-_MARKED = {"instruction": "user", "response": "assistant", "inst": "user", "/inst": "assistant"}
+_MARKED = {
+    "instruction": "user", "response": "assistant", "inst": "user", "/inst": "assistant",
+    "system_prompt": "system", "developer": "system",
+    "q": "user", "a": "assistant", "question": "user", "answer": "assistant",
+}  # fmt: skip
 
 Row = dict[str, Any]
 
@@ -183,6 +205,9 @@ def _split_at_markers(text: Any) -> Iterator[tuple[str, list[Row]]]:
             content = _ENDINGS.sub("", text[mark.end() : end]).strip()
             content = _ADDED.sub("", f"{content}\n").strip()
             role = _MARKED.get(name) or SPEAKERS[name]
+            channel = mark.group(2) if markers.groups > 1 else None
+            if channel not in (None, "final"):
+                continue  # reasoning
             if role != "system" or content:
                 turns.append({"role": role, "content": content.replace(_INPUT, "\n\n")})
         if not turns:

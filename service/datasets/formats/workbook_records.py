@@ -11,7 +11,12 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
-from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
+from python_calamine import (
+    CalamineError,
+    CalamineSheet,
+    CalamineWorkbook,
+    SheetVisibleEnum,
+)
 
 from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, refuse
 from service.datasets.formats.decompression import unpacks_too_much
@@ -21,6 +26,7 @@ from service.datasets.formats.table_layout import (
     NumberedRow,
     TableHead,
     forms_shape,
+    is_total,
     log_titles,
     sample_rows_limit,
 )
@@ -134,6 +140,9 @@ def _choose_sheet(book: CalamineWorkbook, options: FormatOptions, log: IssueLog)
         if options.sheet not in names:
             raise refuse("unknown_sheet", count=len(names))
         return options.sheet
+    names = [
+        one.name for one in book.sheets_metadata if one.visible == SheetVisibleEnum.Visible
+    ] or names
     if len(names) == 1:
         return names[0]
     # Each look at a sheet reads all of it.
@@ -200,7 +209,7 @@ def _rows(
     bottoms = {(top, column): bottom for top, bottom, column in merged}
     open_areas: dict[int, tuple[int, Any]] = {}  # by column: the last row, and the value
     for number, row in chain(first, filled):
-        if number <= layout.header_row:
+        if number <= layout.header_row or is_total(_texts(row)):
             continue
         for column, cell in enumerate(row):
             if (number, column) in bottoms:
