@@ -183,6 +183,12 @@ _HOTLINE: Final = re.compile(
     r"|400[ -]?\d{3}[ -]?\d{4}$|1[5-8]\d\d[ -]\d{4}$|1[- ]?[389]00[ -]\d",
     re.ASCII,
 )
+_UNIT: Final = re.compile(
+    r"\s?(?:bytes?|[kmgt]i?b|ms|secs?|seconds|px|rows|items|points|usd|vnd|idr|php|ngn|inr|thb|rupees|naira|pesos"
+    r"|rupiah|baht|đồng|円|元|원|บาท)(?![a-z])",
+    re.IGNORECASE,
+)
+"""Units after amounts, which are no telephone numbers."""
 _DECIMAL: Final = re.compile(r"0\.\d+(?:\.\d+)*|\+?\d+\.\d", re.ASCII)
 
 
@@ -200,6 +206,8 @@ def find_phones(text: str, languages: tuple[str, ...]) -> Iterator[Phone]:
             start, end = match.span()
             written = match.group()
             clue = phone_clue(text, start, end)
+            if _UNIT.match(text, end):
+                continue
             own = text.endswith("フリーダイヤル", 0, start)
             if clue == "other" or (_HOTLINE.match(written) and not own):
                 continue
