@@ -24,12 +24,12 @@ _FORMATS: Final = {
     "HRKU-": r"[\w-]{36,64}",
     "AQVN": r"[\w-]{35,38}",  # Yandex
     r"t1\.": r"[\w-]{10,200}={0,2}\.[\w-]{86}={0,2}",
-    "tskey-[a-z]{3,8}-": r"[\w-]{20,80}",
+    "tskey-[a-z]{3,8}-": r"[\w-]{14,80}",
     "dnkey-": r"[\w=-]{26}-[\w=-]{52}",
     "fm[12][ar]?_": "[A-Za-z0-9+/=,_-]{100,1000}",  # Fly.io
     "fo1_": r"[\w-]{43}",
-    "(?:rnd|nfp)_": "[A-Za-z0-9]{28,44}",
-    "napi_": "[a-z0-9]{64}",
+    "(?:rnd|nfp)_": "[A-Za-z0-9]{24,60}",
+    "napi_": "[a-z0-9]{40,80}",
     "sb_secret_": r"[\w-]{20,60}",
     "4b1d": "[A-Za-z0-9]{38}",  # ClickHouse
     r"00D[A-Za-z0-9]{12}!": r"[\w.]{80,120}",  # Salesforce
@@ -37,20 +37,20 @@ _FORMATS: Final = {
     "ops_eyJ": "[A-Za-z0-9+/=_-]{200,2000}",  # 1Password
     "A3-[A-Z0-9]{6}-": "(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})(?:-[A-Z0-9]{5}){3}",
     "p8e-": "[A-Za-z0-9-]{32}",  # Adobe
-    "AIza": r"[\w-]{35}",
+    "AIza": r"[\w-]{30,40}",
     "GOCSPX-": r"[\w-]{24,40}",
     r"ya29\.": r"[\w-]{20,1000}",
     "1//0": r"[\w-]{30,120}",
     "LTAI": "[A-Za-z0-9]{16,26}",
     "AKID": "[A-Za-z0-9]{32}",
-    "dapi": "[a-f0-9]{32}(?:-[0-9])?",
-    "do[opr]_v1_": "[a-f0-9]{64}",
-    r"hv[bsr]\.": r"[\w-]{24,300}",
+    "dapi": "[a-z0-9]{30,40}(?:-[0-9])?",
+    "do[opr]_v1_": "[a-z0-9]{40,80}",
+    r"hv[bsr]\.": r"[\w-]{20,300}",
     "sha256~": r"[\w-]{43}",
     "eyJ": r"[\w-]{10,2000}\.eyJ[\w-]{10,4000}\.[\w-]{10,1000}",
     "eyJrIjoi": "[A-Za-z0-9]{40,400}={0,2}",  # Grafana's older keys
     # code and packages
-    "gh[pousr]_": "[A-Za-z0-9]{36,251}",
+    "gh[pousr]_": "[A-Za-z0-9]{28,251}",
     "github_pat_": r"\w{22,255}",
     "gl(?:pat|ptt|dt|rt|cbt|ft|ffct|soat|oas|agent|imt)-": r"[\w-]{20,64}(?:\.[0-9a-z]{2,20})*",
     "GR1348941": r"[\w-]{20}",
@@ -63,47 +63,47 @@ _FORMATS: Final = {
     "CCIPAT_": "[A-Za-z0-9]{22}_[a-f0-9]{40}",
     "sgp_": "(?:[a-fA-F0-9]{16}_|local_)?[a-fA-F0-9]{40}",
     "slk_": "[a-f0-9]{64}",
-    "sq[apu]_": "[a-f0-9]{40}",  # SonarQube
+    "sq[apu]_": "[A-Za-z0-9]{40}",  # SonarQube
     "API-": "[A-Z0-9]{26}",  # Octopus Deploy
     "(?:pat|sat)\\.": r"[\w-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{20}",  # Harness
     "rdme_": "[a-z0-9]{70}",
     "waka_": "[a-f0-9-]{36}",
-    "(?:sdk|api|mob)-": "[a-z0-9]{8}-(?:[a-z0-9]{4}-){3}[a-z0-9]{12}",  # LaunchDarkly
+    "(?:sdk|api|mob|(?:pub|sub|sec)-c)-": "[a-z0-9]{8}-(?:[a-z0-9]{4}-){3}[a-z0-9]{12}",  # LaunchDarkly
     "ATBB": "[A-Za-z0-9]{28,40}",
-    "npm_": "[A-Za-z0-9]{36}",
-    "pypi-": r"[\w-]{50,250}",
-    "rubygems_": "[a-f0-9]{48}",
+    "npm_": "[A-Za-z0-9]{30,48}",
+    "pypi-": r"[\w-]{32,250}",
+    "rubygems_": "[a-z0-9]{32,60}",
     "dckr_[po]at_": r"[\w-]{24,64}",
-    "(?:hf|api_org)_": "[A-Za-z]{30,40}",
-    "PMAK-": "[a-fA-F0-9]{24}-[a-fA-F0-9]{34}",
-    "lin_(?:api|oauth)_": "[A-Za-z0-9]{32,64}",
+    "(?:hf|api_org)_": "[A-Za-z0-9]{24,48}",
+    "PMAK-": "[A-Za-z0-9]{20,26}-[A-Za-z0-9]{28,40}",
+    "lin_(?:api|oauth)_": "[A-Za-z0-9]{24,80}",
     "fig[dp]_": r"[\w-]{30,60}",
-    "fio-u-": r"[\w-]{64}",
-    "CFPAT-": r"[\w-]{43}",
+    r"fio-u-": r"[\w-]{50,80}",
+    "CFPAT-": r"[\w-]{40,70}",
     "pnu_": "[A-Za-z0-9]{36}",
     "ico-": "[A-Za-z0-9]{32}",
-    "pscale_(?:tkn|oauth|pw)_": r"[\w=.-]{32,64}",
-    "sbp_": "[a-f0-9]{40}",
+    "pscale_(?:tkn|oauth|pw)_": r"[\w=.-]{24,80}",
+    "sbp_": "[a-z0-9]{36,48}",
     # language models
     "sk-": r"(?:[a-z0-9]{2,8}-){0,2}[\w-]{20,250}",
-    "gsk_": "[A-Za-z0-9]{40,64}",
-    "xai-": r"\w{60,100}",
-    "nvapi-": r"[\w-]{60,80}",
-    "csk-": "[a-z0-9]{40,64}",  # Cerebras
+    "gsk_": "[A-Za-z0-9]{24,80}",
+    "xai-": r"\w{32,120}",
+    "nvapi-": r"[\w-]{32,100}",
+    "csk-": "[a-z0-9]{32,64}",  # Cerebras
     "fw_": "[A-Za-z0-9]{20,40}",  # Fireworks
     "sk_[a-f0-9]": "[a-f0-9]{47}",  # ElevenLabs
     "wandb_v[0-9]_": r"\w{40,120}",
     "tvly-": r"[\w-]{24,60}",
-    "jina_": r"[\w-]{40,80}",
-    "apify_api_": "[A-Za-z0-9]{36}",
+    "jina_": r"[\w-]{28,80}",
+    "apify_api_": r"[\w-]{30,44}",
     "aio_": "[A-Za-z0-9]{28}",  # Adafruit
-    "r8_": "[A-Za-z0-9]{37,40}",
-    "pplx-": "[A-Za-z0-9]{40,64}",
+    "r8_": "[A-Za-z0-9]{28,48}",
+    "pplx-": "[A-Za-z0-9]{28,64}",
     "tgp_v1_": r"[\w-]{32,64}",
-    "pcsk_": r"\w{40,100}",
+    "pcsk_": r"\w{30,100}",
     "lsv2_[ps][tk]_": "[a-f0-9]{32}_[a-f0-9]{10}",
     # payments and shops
-    "[sra]k_(?:live|test|prod|dev)_": r"[\w-]{16,250}",
+    "(?:[sra]k|flb|pk)_(?:live|test|prod|dev)_": r"[\w-]{14,250}",
     "pi_[A-Za-z0-9]{24}_secret_": "[A-Za-z0-9]{25}",
     r"access_token\$production\$": r"[a-z0-9]{16}\$[a-f0-9]{32}",  # Braintree
     "access-(?:sandbox|development|production)-": "[a-f0-9-]{36}",  # Plaid
@@ -111,9 +111,9 @@ _FORMATS: Final = {
     "duffel_(?:test|live)_": r"[\w=-]{43}",
     "shippo_(?:live|test)_": "[a-fA-F0-9]{40}",
     "whsec_": "[A-Za-z0-9+/=]{16,120}",
-    "EAAA": r"[\w-]{56,64}",
+    "EAAA": r"[\w-]{50,64}",
     "sq0(?:atp|csp|idp)-": r"[\w-]{22,60}",
-    "shp(?:at|ca|pa|ss)_": "[a-fA-F0-9]{32}",
+    "shp(?:at|ca|pa|ss|ltm)_": r"[\w-]{28,40}",
     "rzp_(?:live|test)_": "[A-Za-z0-9]{14}",
     "skey_(?:test_)?": "[a-z0-9]{16,32}",
     "xnd_(?:development|production)_": "[A-Za-z0-9]{30,100}",
@@ -121,7 +121,7 @@ _FORMATS: Final = {
     "FLWSECK(?:_TEST)?-": "[a-zA-Z0-9]{12,40}(?:-X)?",
     # mail, chat and telephones
     r"SG\.": r"[\w-]{16,32}\.[\w-]{16,64}",
-    "key-": "[a-f0-9]{32}",
+    "key-": "[a-z0-9]{32}",
     "x(?:key|smtp)sib-": "[a-f0-9]{64}-[A-Za-z0-9]{16}",
     "[a-f0-9]{32}-us[0-9]": "[0-9]?",  # Mailchimp
     "re_[A-Za-z0-9]{6,12}_": "[A-Za-z0-9]{18,36}",  # Resend
@@ -141,10 +141,10 @@ _FORMATS: Final = {
     "EAA[A-Z]": "[A-Za-z0-9]{90,400}",  # Facebook
     # notes, tables and operations
     "(?:ntn_|secret_)": "[A-Za-z0-9]{40,60}",
-    r"pat[A-Za-z0-9]{14}\.": "[a-f0-9]{64}",  # Airtable
+    r"pat[A-Za-z0-9]{14}\.": "[a-z0-9]{32,80}",  # Airtable
     "pat-(?:na|eu)[0-9]-": "[a-f0-9-]{36}",
     "gl(?:sa|c)_": r"[\w+/]{32,400}={0,2}",
-    "NRAK-": "[A-Z0-9]{27}",
+    "NRAK-": "[A-Z0-9]{20,40}",
     "NR(?:JS|II|IQ|BR|AA)-": r"[\w-]{19,40}",
     "[a-f0-9ux]{32}FFFFNRAL": "",  # New Relic
     r"dp\.(?:pt|st|ct|sa|scim|audit)\.": r"[\w.-]{40,80}",
@@ -161,6 +161,16 @@ _FORMATS: Final = {
     r"sl\.(?:u\.)?": r"[\w=-]{130,1500}",  # Dropbox
     "A{20}": "[A-Za-z0-9%]{80,110}",  # X, formerly Twitter
     r"dt0c01\.": r"[A-Za-z0-9]{24}\.[A-Za-z0-9]{64}",
+    r"live_[0-9]{6,12}_": "[A-Za-z0-9]{28,34}",  # Twitch
+    r"pk_[0-9]{6,10}_": "[A-Z0-9]{30,34}",  # ClickUp
+    r"tkn\.v1_": "[A-Za-z0-9+/=]{40,120}",  # Teamwork
+    r"VF\.(?:DM|WS)\.": r"[a-f0-9]{24}\.[A-Za-z0-9]{16}",  # Voiceflow
+    r"1000\.[a-f0-9]{32}\.": "[a-f0-9]{32}",  # Zoho
+    "spu-": "[a-f0-9]{32}",  # Spectral
+    "BBFF-": "[A-Za-z0-9]{30}",  # Ubidots
+    "KEY0": r"[0-9A-F]{31}_\w{22}",  # Telnyx
+    "[A-Za-z0-9]{76}AZDO": "[A-Za-z0-9]{4}",  # Azure DevOps
+    r"1/[0-9]{10,20}(?:/[0-9]{10,20})?:": "[a-f0-9]{32}",  # Asana
     "sntry[aisu]_": r"[\w=+/]{40,400}",
     "pul-": "[a-f0-9]{40}",
     r"[A-Za-z0-9]{14}\.atlasv1\.": r"[\w=-]{60,70}",
@@ -183,11 +193,11 @@ _PEM: Final = re.compile(
 )
 # A value after a name such as api_key, with letters and digits.
 _NAMED: Final = re.compile(
-    r"(key(?:[ _-]?id)?|secret|token|bearer|ssws|_pat|auth|sig|code|sess(?:ion)?[_-]?(?:id)?|sid"
+    r"(key(?:[ _-]?id)?|secret|token|authorization|bearer|ssws|_pat|auth|sig|code|sess(?:ion)?[_-]?(?:id)?|sid"
     r"|キー|トークン|密[钥鑰]|令牌|키|토큰|khóa (?:api|bí mật)|kunci (?:api|rahasia)|คีย์|โทเค็น"
-    r"|कुंजी|टोकन|एपीआई की)[\"'`]{0,2}(?:\s{0,3}(?:=>|:?=|:|is|は|是|는|은|คือ|là|adalah)\s{0,3}"
+    r"|कुंजी|टोकन|एपीआई की)[\"'`]{0,2}(?:\s{0,3}(?:=>|[:?]{0,3}=|:|is|は|是|는|은|คือ|là|adalah)\s{0,3}"
     r"|(?<=[\"']),\s?(?=[\"'])|\s)[\"'`「]{0,2}"
-    r"([A-Za-z0-9_\-./+~]{16,512}={0,2})",
+    r"([A-Za-z0-9_\-./+~%]{16,512}={0,2})",
     re.IGNORECASE | re.ASCII,
 )
 # What must be before a name that has other meanings: any key, but not "primary key".
@@ -209,16 +219,20 @@ _STRONG: Final = re.compile(
     r"(?=(?:[A-Za-z]*\d){4})(?=(?:\d*[A-Za-z]){4})[A-Za-z0-9]{24,128}"
     r"|(?=(?:[A-Za-z_-]*\d){5})[A-Za-z0-9]{4,64}(?:[_-]{1,2}[A-Za-z0-9]{8,64}){1,3}(?<=.{36})"
 )
+# After a vendor's name and an underscore (alchemy_key = …), less is enough.
+_JOINED: Final = re.compile(r"(?=(?:[^\d]*\d){3})[\w~-]{16,128}", re.ASCII)
 _IS_GIVEN: Final = re.compile("[:=,]| is ")
 _OPEN_KEY: Final = re.compile(
     r"(?:pub[a-z]*|primary|foreign|cache|sort|partition|row|object|event|idempotency|dedup[a-z]*"
-    r"|composite|index|hash|lookup|routing|storage)[ _-]?$",
+    r"|composite|index|hash|lookup|routing|storage|unique|parent|child|user|order|item|product|file"
+    r"|image|s3|bucket|path|column|field|dict|map|json|message|translation|i18n|config|registry"
+    r"|search|host|shift|arrow|hot|project|issue|ticket)[ _-]?$",
     re.IGNORECASE,
 )
 _CERTAIN_NAMES: Final = ("secret", "ssws", "khóa api", "khóa bí mật", "kunci api", "kunci rahasia")
 _BASIC: Final = re.compile(r"\bbasic\s{1,3}([A-Za-z0-9+/]{8,512}={0,2})", re.IGNORECASE | re.ASCII)
 _NAMES: Final = (
-    "key|secret|token|bearer|ssws|_pat\\W|[_\"']auth\\W|[?&](?:sig|code)=|sess[a-z_-]{0,8}=|\\bsid="
+    "key|secret|token|bearer|ssws|_pat\\W|[_\"']auth(?:orization)?\\W|[?&](?:sig|code)=|sess[a-z_-]{0,8}=|\\bsid="
     "|キー|トークン|密[钥鑰]|令牌|(?:api|비밀|인증|액세스) ?키|토큰|khóa|kunci|คีย์|โทเค็น|कुंजी"
     "|टोकन|एपीआई"
 )
@@ -227,13 +241,14 @@ _PASSWORD: Final = re.compile(
     r"|(?:password|passwd|passphrase|passcode)(?: ko| saya| của tôi"
     r"| (?:for|of|to|on) (?:(?:the|my|our|your) )?[\w-]{2,20}(?: [\w-]{2,20})?(?= is|:))?"
     r"|(?<![a-z])(?:pwd|db_pass|pw(?= ?[:=]))(?![a-z])"
+    r"|\buser(?:name)?[ :=]{1,3}\S{1,40}[ ,;/]{1,3}pass(?= )|(?<=[a-z]_)pwd|_pass(?= ?[:=])"
     r"|(?<![a-z])pass(?=[:=])|비번|รหัส(?:ผ่าน)?(?= ?wi-?fi| ?:)(?: ?wi-?fi)?"
     r"|パスワード|暗証番号|密[码碼]|口令|비밀번호|패스워드|암호"
     r"|รหัสผ่าน|พาสเวิร์ด|mật khẩu(?: của tôi| wi-?fi)?|(?:kata )?sandi(?: saya| wi-?fi)?"
     r"|(?:ពាក្យ|លេខ)សម្ងាត់"
     r"|contraseña|mot de passe|kennwort|passwort|पासवर्ड)"
-    r"[\"'`]{0,2}\s{0,3}(?::|=|value=|is|は|が|是|为|為|：|은|는|คือ|là|adalah|ay|है|ist|est|es)?"
-    r"\s{0,3}[\"'`「『]{0,2}([!-~]{6,64})",
+    r"[\"'`]{0,2}(?:\s{0,3}(?:[:=!]{1,2}=|=>|=)(?!\s*$)[ \t]{0,3}|\s{0,3}(?::|value=|is|は|が|是|为|為|：|은|는|คือ|là|adalah|ay|है|ist|est|es)?\s{0,3})"
+    r"[\"'`「『]{0,2}([!-~]{6,64})",
     re.IGNORECASE,
 )
 # A password of letters alone is one only where a separator or a quote announces it, and its line
@@ -277,7 +292,8 @@ _CODE_WORDS: Final = (
 )
 _COMMANDS: Final = "curl|mysql|mariadb|sshpass|redis-cli|docker login|securestring"
 _COMMAND: Final = re.compile(
-    r"\bcurl\b[^\n|;&]{0,400}?\s(?:-u|--user)[ =]?[\"']?[^\s:\"']{1,64}:([^\s\"']{3,128})"
+    r"\bcurl\b[^\n|;&]{0,400}?\s(?:-u|--user)[ =]{0,3}[\"']?[^\s:\"']{0,64}[\"']?:[\"']?"
+    r"([^\s\"']{3,128})"
     r"|\b(?:mysql|mariadb)[a-z]{0,6}\b[^\n|;&]{0,200}?\s-p([^\s\"'-][^\s\"']{3,64})"
     r"|\b(?:sshpass -p|redis-cli\b[^\n|;&]{0,100}?\s-a|docker login\b[^\n|;&]{0,100}?\s-p)"
     r"[ =]?[\"']?([^\s\"'-][^\s\"']{3,64})"
@@ -302,7 +318,8 @@ _GUARDS: Final = Guards(
 SIGNS: Final = "|".join(_GUARDS.patterns)
 """Words before secrets and passwords, and the prefixes of keys."""
 _PLACEHOLDER: Final = re.compile(
-    r"^(?:[<\[{$%*.]|xx)|\*{3}|your[_-]|example|placeholder|changeme|^(?:password|passwd|pass|pwd)$",
+    r"^(?:[<\[{$%*.,/]|\\\\|xx|yy|arn:|#[a-z-]+$)|\*{3}|your[_-]|example|placeholder|changeme"
+    r"|^(?:(?:my)?(?:password|passwd|pass|pwd)|token|test)[>\"']?$",
     re.I,
 )
 _CODE_LIKE: Final = re.compile(
@@ -344,7 +361,8 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
         before = None if name in _CERTAIN_NAMES else _BEFORE.get(name[0])
         if before is not None and not before.search(text[max(start - _BEFORE_CHARS, 0) : start]):
             is_given = _IS_GIVEN.search(text, match.end(1), match.start(2))
-            strong = name == "key" and is_given and _STRONG.fullmatch(match[2])
+            kept = _JOINED if text[start - 1 : start] == "_" else _STRONG
+            strong = name == "key" and is_given and kept.fullmatch(match[2])
             if not strong or _OPEN_KEY.search(text[max(start - _BEFORE_CHARS, 0) : start]):
                 continue
         if "_" in match[2] and "," in text[match.end(1) : match.start(2)]:

@@ -37,6 +37,7 @@ from service.datasets.personal_data.names import (
 )
 from service.datasets.personal_data.names_by_list import (
     contains_listed_name,
+    find_latin_names,
     find_listed_names,
     is_public,
     listed_name_signs,
@@ -92,7 +93,7 @@ def _sign_patterns(languages: tuple[str, ...]) -> tuple[Any, list[str]]:
         "secrets": credentials.SIGNS,
         "listed_names": listed_name_signs(languages),
         "announced_names": name_signs(languages),
-        "japanese_names": names.SIGNS if "ja" in languages else "",
+        "japanese_names": names.japanese_signs(languages),
         "emails": emails_and_ips.EMAIL_SIGNS,
         "addresses": address_signs(languages),
         "ip_addresses": emails_and_ips.IP_SIGNS,
@@ -183,6 +184,9 @@ def find_all(
     if signs.numbers and _LONG_NUMBER.search(plain) is not None:
         numbers, possible = _numbers_after(before, plain, languages)
         found += numbers
+    if signs.listed_names and any(one.kind != "person_name" for one in found):
+        bare = (Found("person_name", *place) for place in find_latin_names(text))
+        found += (one for one in bare if not is_public(text[one.start : one.end]))
     if not (found or certain or possible):
         return _NOTHING
     certain = without_overlap([*_outside(found, certain), *certain])

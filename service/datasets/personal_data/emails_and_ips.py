@@ -47,6 +47,12 @@ _IPV6: Final = re.compile(
     r"(?<![\w.])(?<![0-9A-Fa-f:]:)[0-9A-Fa-f]{1,4}(?::{1,2}[0-9A-Fa-f]{1,4}){2,7}(?![\w:])",
     re.ASCII,
 )
+# Four short numbers are an address only after such a word.
+_SMALL: Final = re.compile(r"\d\.\d\.\d\.\d")
+_HOST: Final = re.compile(
+    r"\bips?\b|ipv4|server|host|address|login|logged|ping|gateway|client|\bdns|connect|from|router|アドレス|地址|주소",
+    re.IGNORECASE,
+)
 _VERSION: Final = re.compile(
     r"(?:\bv(?:er(?:sion)?)?s?\b|\b(?:up|down)graded? (?:from|to)\b|\brelease\b|\bbuild\b"
     r"|firmware|driver|バージョン|版本|버전"
@@ -55,10 +61,19 @@ _VERSION: Final = re.compile(
 )
 
 
+_NOBODY: Final = re.compile(
+    r"(?:user(?:name)?|you|your[._-]?(?:name|email)|name|someone|somebody|test|foo|bar|no-?reply|admin|info|support|contact"
+    r"|sales|help|hello|webmaster|postmaster|me|root)@example\.(?:com|org|net)$"
+    r"|[\dA-Fa-f.-]{20,}@",
+    re.IGNORECASE,
+)
+"""Addresses in documentation, and identifiers of messages."""
+
+
 def find_emails(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of email addresses in a text with ASCII marks: `text[start:end]`."""
     if "@" in text:
-        yield from (match.span() for match in _EMAIL.finditer(text))
+        yield from (m.span() for m in _EMAIL.finditer(text) if not _NOBODY.match(m.group()))
         if not text.isascii():
             for match in _INTERNATIONAL.finditer(text):
                 if not match.group().isascii() and not _EMAIL.search(match.group()):
@@ -103,7 +118,8 @@ def find_ip_addresses(text: str) -> Iterator[tuple[int, int]]:
     if text.count(".") >= 3:
         for match in _IPV4.finditer(text):
             before = text[max(match.start() - 24, 0) : match.start()]
-            if _is_host_address(match.group()) and not _VERSION.search(before):
+            likely = not _SMALL.match(match.group()) or _HOST.search(before)
+            if likely and _is_host_address(match.group()) and not _VERSION.search(before):
                 yield match.span()
     if text.count(":") >= 3:
         for match in _IPV6.finditer(text):

@@ -37,6 +37,12 @@ _DATE: Final = (
     r" ?[年년] ?\d{1,2} ?[月월] ?\d{1,2} ?[日일]"
     r"|(?:19|20)\d{6}"
 )
+_NO_HOME: Final = re.compile(
+    r"(?:ip|mail|mac|web|wallet|memory|host|server|bind|bitcoin|btc|listen|crypto|deposit|return|public"
+    r"|network|base|target|source|destination|start|end|邮箱|邮件|网站|ip|メール|이메일|อีเมล)[ _-]?$",
+    re.IGNORECASE,
+)
+"""Words before an address that is nobody's home."""
 _LONG_AGO: Final = re.compile(r"(?<!\d)1[0-8]\d\d(?!\d)|明治")
 """Years in which nobody was born who is still alive."""
 _NOBODY: Final = re.compile(r"\b(?:app|band|brand|company|firm|idea|project|startup) was $")
@@ -45,7 +51,8 @@ _PLATE: Final = (
     r"|[A-Z]{3}[ -]?\d{2,3}[ -]?[A-Z]{2}|\d{2}[A-Z]{1,2}\d?[ -]?\d{3}\.?\d{2}"
     r"|[A-Z]{1,3}[ -]?\d{1,4}(?:[ -]?[A-Z]{1,3})?|\d{1,4}[ -]?[A-Z]{2,3}"
     r"|[一-鿿][A-Z] ?[·・]? ?[A-Z0-9]{5,6}|[一-鿿]{1,4} ?\d{2,3} ?[ぁ-ん] ?\d{1,2}-?\d{2}"
-    r"|\d{2,3}[가-힣] ?\d{4}|\d?[ก-ฮ]{2}[ -]?\d{1,4}"
+    r"|\d{2,3}[가-힣] ?\d{4}|\d?[ก-ฮ]{2}[ -]?\d{1,4}(?: กรุงเทพ(?:มหานคร|ฯ)?| กทม\.?)?|[A-Z]{1,3}[ -][A-Z]{1,2}[ -]\d{1,4}[EH]?"
+    r"|\d{2} ?[A-Z]{1,3} ?\d{2,5}"
 )
 _DEGREES: Final = r"\d{1,3}°\d{1,2}['′]\d{1,2}(?:\.\d+)?[\"″]?"
 _LABELED: Final = (
@@ -56,11 +63,14 @@ _LABELED: Final = (
         r"|口座番号|口座|银行卡号?|银行账[号户]|账号|銀行帳號|帳號|계좌(?: ?번호)?|เลข(?:ที่)?บัญชี"
         r"|(?:tài khoản|\bstk)(?: ngân hàng)?|(?:nomor|no\.?) ?rek(?:ening)?|\brek(?:ening)?\b"
         r"|खाता (?:संख्या|नंबर)|account ko|लेखा संख्या|आईएफएससी|គណនី|\b(?:opay|palmpay|moniepoint|kuda)\b"
-        r"|, acc(?:oun)?t|(?:支店|銀行) ?(?:普通|当座)(?:預金)?"
+        r"|, acc(?:oun)?t|(?:支店|銀行|口座番号[はが:：]?) ?(?:普通|当座)(?:預金)?|ゆうちょ(?:銀行)? ?記号|記号 ?\d{5} ?番号|ゆうちょ.{0,12}番号"
+        r"|\b(?:gtbank|access bank|zenith|uba|bdo|bpi|metrobank|landbank|bca|bni|bri|mandiri|bsi|cimb|hdfc"
+        r"|icici|axis|sbi|dbs|posb|ocbc|uob|maybank|vietcombank|vcb|techcombank|bidv|vietinbank|kbank|scb)"
+        r"(?: (?:savings|current|acc(?:oun)?t|a/c|rek(?:ening)?|stk|no\.?))?"
         r"|(?:[가-힣]{2}|농협|카카오)(?:은행|뱅크)|บัญชี(?:ธนาคาร)?",
         r"(?i:[a-z]{4}0[a-z0-9]{6})|\d{2}-\d{2}-\d{2}(?!-?\d)|\d(?:[ -]?\d){5,17}",
     ),
-    _Labeled("iban", r"\biban\b", r"[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?"),
+    _Labeled("iban", r"\biban\b", r"[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?"),
     _Labeled(
         "birth_date",
         r"date of birth|birth ?date|birthday|\bd\.?o\.?b\b\.?|生年月日|誕生日|生まれ"
@@ -68,44 +78,64 @@ _LABELED: Final = (
         r"|出生(?:日期|年月日?|于|於)?|生日|생년월일|생일"
         r"|วัน(?: เดือน ปี)?เกิด|เกิด(?:วันที่|เมื่อ)?"
         r"|ngày sinh|sinh (?:ngày|nhật)|(?:tanggal|tgl\.?) lahir"
-        r"|\blahir(?: tanggal)?(?: di [A-Z][a-z]{2,20},)?"
+        r"|\blahir(?: tanggal)?(?: di [A-Z][a-z]{2,20},)?|\bttl\b ?:? ?[A-Z][a-z]{2,20},"
         r"|जन्म ?(?:तिथि|तारीख|दिन|दिनांक)?|kaarawan|kapanganakan|ipinanganak(?: (?:ako )?noong)?"
-        r"|ថ្ងៃ(?:ខែឆ្នាំ)?កំណើត",
+        r"|ថ្ងៃ(?:ខែឆ្នាំ)?កំណើត|জন্ম ?(?:তারিখ|দিন)|تاريخ (?:الميلاد|الولادة)|မွေး(?:သက္ကရာဇ်|နေ့)"
+        r"|geburtsdatum|geboren(?: am)?|né(?:e)? le|date de naissance|fecha de nacimiento|nacid[oa] el"
+        r"|data de nascimento|nascid[oa] em",
         _DATE,
     ),
     _Labeled(
         "drivers_license",
         r"(?:driver'?s?|driving) licen[cs]e|\bdl (?:no|number)|運転免許証?(?:番号)?|免許証番号"
-        r"|驾驶?[证照]|駕[照駛]執?照?|운전면허"
+        r"|驾驶?[证照]号?码?|駕[照駛]執?照?|운전면허"
         r"|ใบ(?:อนุญาต)?ขับ(?:ขี่|รถ)|(?:giấy phép|bằng) lái(?: xe)?|\bgplx|\bsim [abc]\b|ड्राइविंग लाइसेंस"
-        r"|lisensya",
-        r"[A-Z]{2}\d{2}[ -]?\d{11}|[A-Z]{3}\d{5}[A-Z]{2}\d{2}"
+        r"|lisensya|führerschein(?:nummer)?|fahrerlaubnis|permis de conduire|licencia de conducir",
+        r"[A-Z]{2}\d{2}[ -]?\d{11}|[A-Z]{3}\d{5}[A-Z]{2}\d{2}|\d{17}[\dX]|[A-Z]{2}\d{7,8}[A-Z]"
+        r"|[A-Z]{2}\d{2} \d{4} ?\d{7}|[A-Z]{5}\d{6}[A-Z]{2}\d[A-Z]{2}|[A-Z]\d{3}(?:-\d{3,4}){3}"
         r"|(?:[A-Z]{1,3}[ -]?)?\d(?:[ -]?\d){5,15}"
         r"|[A-Z]\d{2}-\d{2}-\d{6}",
     ),
     _Labeled(
         "license_plate",
-        r"licen[cs]e plate|plate (?:no|number)|number plate"
-        r"|(?:vehicle|car|bike) (?:no|number|reg(?:istration)?)\b|\breg\.? no\b|\bplaka"
+        r"(?:licen[cs]e|car|vehicle|number) plates?|plates? ?(?:no\.?|number|:)|\bplate\b"
+        r"|(?:vehicle|car|bike|van|truck|scooter)(?:'?s)? (?:no\.?|number|reg(?:istration)?)"
+        r"(?: (?:no\.?|number))?\b|\breg\.? no\b|\bplaka(?:sı)?(?: numarası)?|kennzeichen"
+        r"|車號|车号"
         r"|फ़?लाइसेंस प्लेट|ស្លាកលេខ"
         r"|ナンバー(?:プレート)?|車両番号|车牌(?:号码?)?|車牌(?:號碼?)?|차량 ?번호|번호판"
-        r"|ทะเบียน(?:รถ)?|biển (?:số|kiểm soát)(?: xe)?|plat (?:nomor|mobil|motor)"
+        r"|ทะเบียน(?:รถ)?|biển (?:số|kiểm soát)(?: xe)?|plat (?:nomor|mobil|motor)(?: (?:mobil|motor)(?: (?:saya|nya))?)?"
         r"|\bnopol|nomor polisi|(?:गाड़ी|वाहन)(?: का)? नंबर",
         _PLATE,
     ),
     _Labeled(
+        "license_plate",
+        r"\b(?:vehicle|car|van|truck|bike|taxi|scooter)s?\b",
+        r"[A-Z]{2} ?\d{1,2} ?[A-Z]{1,3} ?\d{4}|[A-Z]{2}\d{2} [A-Z]{3}",
+    ),
+    _Labeled(
         "coordinates",
         r"\bgps\b|coordinates?|\blat(?:itude)?\b(?:/lo?ng(?:itude)?\b)?|\blocation(?: pin)?"
+        r"|(?:\bi'?m|\bam|\bis|\bare|located|live|meet(?: me)?|house|home|parked|position) (?:at|near)"
         r"|\bpin\b|緯度(?:経度|經度)?|座標|位置|坐标|纬度|緯度|위도|좌표|พิกัด"
         r"|tọa độ|toạ độ|koordinat|निर्देशांक",
         r"-?\d{1,3}\.\d{3,}°?(?: ?[NS])?\s{0,2}[,;/]?\s{0,2}"
         r"[\"']?(?:lon(?:gitude)?|lng|経度|经度|經度)?[\"':= ]{0,4}-?\d{1,3}\.\d{3,}(?:°? ?[EW])?"
         rf"|{_DEGREES} ?[NS],? ?{_DEGREES} ?[EW]",
     ),
+    _Labeled(
+        "address",
+        r"(?:\baddress|地址|住所|お届け先|配送先|ที่อยู่|địa chỉ|\balamat|पता|주소|배송지|ঠিকানা|العنوان|အာသယ်|လိပ်စာ|អាសយដ្ឋាន"
+        r"|adresse|anschrift|dirección|endereço|tirahan|lieferadresse)"
+        r"(?: \([^()\d]{1,20}\))?[\"']?[:：=]",
+        r"(?=[^\n;|]{0,80}(?<![A-Za-z])\d)(?=[!-~]+ [^ ]|[^\n]{0,3}[^\x00-\x7f])(?!\S*@|\S*:|/|0x|\d{1,3}\.\d)[^\s;|\"<>{}=@][^\n;|\"<>{}=@]{7,110}?"
+        r"(?=\s*(?:$|[\n;|\"।।]|[.,]? (?:phone|tel|mob|email|contact|dob|电话|電話|手机|โทร|เบอร์|ผู้รับ|sđt|hp|no\. hp"
+        r"|फ़?ोन|मोबाइल|전화|연락처|name|收件人|電話番号|please|thanks)|(?<=[a-z\d]{4})\. [A-Z]|。))",
+    ),
     _Labeled("us_ssn", r"\bssn\b|social security(?: (?:no|number))?", r"\d{3}[- ]?\d{2}[- ]?\d{4}"),
     _Labeled("ng_nin", r"\bnin\b|national identification number", r"\d{4}[ -]?\d{3}[ -]?\d{4}"),
     _Labeled("ng_bvn", r"\bbvn\b|bank verification number", r"\d{4}[ -]?\d{3}[ -]?\d{4}"),
-    _Labeled("in_gstin", r"\bgst(?:in)?\b", r"(?i:\d{2}[a-z]{5}\d{4}[a-z][1-9a-z]z[0-9a-z])"),
+    _Labeled("in_gstin", r"\bgst(?:in)?\b", r"(?i:(?:0[1-9]|[12]\d|3[0-7]|9[79])[a-z]{5}\d{4}[a-z][1-9a-z]z[0-9a-z])"),
     _Labeled(
         "crypto_address",
         r"\b(?:bitcoin|btc|eth|usdt|trx|tron|xrp|ripple|doge(?:coin)?|litecoin|solana|sol|cardano"
@@ -129,20 +159,21 @@ _BETWEEN: Final = (
 )
 _OWN: Final = {
     "mac_address": r"(?<![\w:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}"
-    r"(?![\w:-])|(?<![\w.:-])(?=[0-9.]{0,13}[a-f])[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}(?![\w.:-])",
+    r"(?![\w:-])|(?<![\w.:-])(?=[0-9.]{0,13}[a-fA-F])"
+    r"[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}(?![\w.:-])",
     "coordinates": rf"(?<![\w.]){_DEGREES} ?[NS],? ?{_DEGREES} ?[EW](?!\w)"
     r"|(?:(?<=[?&]q=)|(?<=ll=)|(?<=/@))-?\d{1,2}\.\d{4,},-?\d{1,3}\.\d{4,}",
     "birth_date": rf"(?<![\w/.-])(?:{_DATE})"
     r"(?= ?(?:生まれ|生(?![一-鿿])|出生(?![率地])|생(?:이|입|인|\W|$)))",
     "crypto_address": r"(?<!\w)(?:0x[0-9a-fA-F]{40}|(?:bc|ltc)1[ac-hj-np-z02-9]{25,59}"
     r"|[13][1-9A-HJ-NP-Za-km-z]{25,34}|T[1-9A-HJ-NP-Za-km-z]{33})(?!\w)",
-    "in_gstin": r"(?<!\w)\d{2}[A-Z]{5}\d{4}[A-Z][1-9A-Z]Z[0-9A-Z](?!\w)",
+    "in_gstin": r"(?<!\w)(?:0[1-9]|[12]\d|3[0-7]|9[79])[A-Z]{5}\d{4}[A-Z][1-9A-Z]Z[0-9A-Z](?!\w)",
 }
 """Kinds whose values are recognizable without a word."""
 
 _OWN_SIGNS: Final = {
     "mac_address": r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}"
-    r"|[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]",
+    r"|[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}\.[0-9a-fA-F]",
     "coordinates": r"\d°\d|(?:[?&]q=|ll=|/@)-?\d",
     "birth_date": r"\d ?日? ?(?:生|出生)|[일\d] ?생",
     "crypto_address": "[0-9A-Za-z]{26}",
@@ -167,15 +198,19 @@ def find_labeled(text: str) -> Iterator[tuple[str, int, int]]:
             continue
         one = _LABELED[index]
         for match in _pattern(one).finditer(text):
-            if one.kind != "birth_date" or not (
-                _LONG_AGO.search(match[1])
-                or _NOBODY.search(text, max(match.start() - 16, 0), match.start())
-            ):
+            before = text[max(match.start() - 16, 0) : match.start()]
+            if one.kind == "birth_date":
+                wrong = _LONG_AGO.search(match[1]) or _NOBODY.search(before)
+            else:
+                wrong = one.kind == "address" and _NO_HOME.search(before)
+            if not wrong:
                 yield one.kind, *match.span(1)
 
 
 def _is_own(kind: str, value: str) -> bool:
     """Return whether a value has the check digits of its kind."""
+    if kind == "mac_address":  # a broadcast, or no address
+        return len({*value.upper()} - {*":-."}) > 1
     if kind != "crypto_address":
         return kind != "birth_date" or not _LONG_AGO.search(value)
     if kind == "crypto_address" and value[0] in "13":

@@ -32,14 +32,19 @@ _TITLES = frozenset(
     ]
 )
 _NAME_FEATURE: Final = "人名"
+_PLACE_FEATURE: Final = "地名"
 # MeCab's output format: for each word, only the field in which the dictionary marks names.
 _ONLY_MARKS: Final = '-O "" -F "%f[2] " -U "%f[2] " -E ""'
 SIGNS: Final = "[ァ-ヺ一-鿿々]{2}"
 """Characters that are used in Japanese names."""
 _JAPANESE_GAPS: Final = ("", " ", "\u3000")
 _JAPANESE_LABEL: Final = re.compile(
-    r"(?:名前|氏名|担当者?|宛名|名義|カナ|がな|契約者|受取人)[:：は\s]\s?$"
+    r"(?:名前|氏名|担当者?|名義|カナ|がな|(?<![商製品社店駅校地])名|[契約申込予約記入報告相談]者|受取人|宛先)(?:[:：は]\s?|\s)$"
 )
+_CLAUSE_START: Final = re.compile("(?:^|[。、!！?？\\n]|[たの])$")
+_IS_I: Final = re.compile("です(?:[。、!！\\n]|が|けど|$)")
+_IN_CHINESE: Final = "[ぁ-ゖァ-ヺ]|様|氏名|〒|丁目|番地|電話番号|生年月日|社員番号|保護者|児童|御中"
+"""Parts of Japanese texts that have hardly any kana."""
 _HAS_KANJI_OR_KATAKANA = re.compile(SIGNS)
 
 
@@ -48,12 +53,23 @@ def may_hold_names(text: str) -> bool:
     return _HAS_KANJI_OR_KATAKANA.search(text) is not None
 
 
+def japanese_signs(languages: Iterable[str]) -> str:
+    """Return a pattern that texts with Japanese names match. It may be empty."""
+    if "ja" in languages:
+        return SIGNS
+    return "" if _MAY_BE_JAPANESE.isdisjoint(languages) else _IN_CHINESE
+
+
+_MAY_BE_JAPANESE: Final = frozenset({UNKNOWN, "zh-Hans", "zh-Hant"})
+
+
 def find_names(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of names in a Japanese text: `text[start:end]`, without the title."""
     if not may_hold_names(text):
         return
     tagger = _tagger()
-    if _NAME_FEATURE not in tagger.parse(text):  # faster than an object for each word
+    marks = tagger.parse(text)  # faster than an object for each word
+    if _NAME_FEATURE not in marks and (_PLACE_FEATURE not in marks or "様" not in text):
         return
     words = tagger(text)
     run: list[tuple[int, int]] = []
@@ -66,7 +82,10 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
         # A space may be between the parts of a name, and before a title.
         glued = bool(run) and text[run[-1][1] : start] in _JAPANESE_GAPS
         at = start + len(word.surface)
-        if _is_name(word):
+        # Many family names are places, which no one calls 様.
+        if _is_name(word) or (
+            text.startswith("様", at) and _PLACE_FEATURE in word.feature_raw and at - start > 1
+        ):
             if run and not glued and _is_complete(text, run):
                 yield run[0][0], run[-1][1]
             run = [*run, (start, at)] if glued else [(start, at)]
@@ -85,6 +104,11 @@ def _is_complete(text: str, run: Sequence[tuple[int, int]]) -> bool:
     return (
         len(run) > 1
         or text.startswith(("と申", "と言います"), end)
+        or (
+            end - start > 1
+            and _IS_I.match(text, end) is not None
+            and _CLAUSE_START.search(text, max(start - 1, 0), start) is not None
+        )
         or _JAPANESE_LABEL.search(text, max(start - 8, 0), start) is not None
     )
 
@@ -147,7 +171,7 @@ _NOT_NAMES: Final = (
     r"|Solutions|Technologies|Enterprises|Trading|Payable|Receivable|World|All|Everyone|Folks|Friends"
     r"|Guys|Valued|Bean|Doubtfire|Strange|Seuss|Both|Sales|Desk|Center|Centre|Form|Number|Details|Information|Admin|Looking|Very"
     r"|Financial|Operating|Technology|Justice|Minister|Officer"
-    r"|Mr|Mrs|Ms|Bapak|Ibu|Pak|Bu|Saudara|Kota|Negara|Pertiwi|Mayor|Hall|Not|The|A|An|In|On|At)\b)"
+    r"|Mr|Mrs|Ms|Dr|Prof|Who|Bapak|Ibu|Pak|Bu|Saudara|Kota|Negara|Pertiwi|Mayor|Hall|Not|The|A|An|In|On|At)\b)"
 )
 _MORE: Final = (
     rf"(?:(?: [A-Z]\.)? (?:(?:de la|dela|de los|delos|del|de|da|van der|van|von|bin|binti) )?"
@@ -212,14 +236,11 @@ _RELATIVES: Final = (
 _KM_NAME: Final = r"(?!និង|អ្នក|គឺ|សូម)[ក-៓]{2,12} [ក-៓]{2,14}(?![ក-៓])"
 
 _ENGLISH: Final = GuardedPattern(
-    r"Mr|Ms|Miss|Dr|Prof|Alhaj|Shri|Smt|Mallam|Chief|Engr|Barr|Pastor|Rev|Atty|[Nn]ame|NAME|naam"
-    r"|I am|I'm"
+    r"[Nn]ame|NAME|naam|I am|I'm"
     r"|his is"
     rf"|Sincerely|egards|[Tt]hanks|Yours|Cheers|(?:{_PERSONS})(?: \d{{1,2}})?:|(?:my|[Mm]y|his"
     rf"|her) (?:{_RELATIVES})\b|"
     r"^(?:Hi|Hello|Dear) |(?:igned|pproved|repared|eviewed) by |bol rah| here[.,!]",
-    rf"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Alhaj[ia]|Shri|Smt|Mallam|Chief|Engr|Barr|Pastor|Rev"
-    rf"|Atty)\.? ({_NAME})",
     rf"\b(?:[Mm]y (?:full )?name (?:is|na)|[Nn]ame's|[Mm]era naam|[Tt]his is(?= {_CAP} (?:from"
     rf"|calling"
     rf"|here)\b)"
@@ -237,7 +258,75 @@ _ENGLISH: Final = GuardedPattern(
     rf"\b(?:[Rr]egards|[Ss]incerely|[Tt]hanks|[Tt]hank you|Yours|Cheers"
     rf"|[Tt]ruly),\s{{1,3}}({_FULL_NAME})",
 )
+# In a text of any language: after an English title, and before an email address.
+_ANY: Final = (
+    GuardedPattern(
+        r"Mr|Ms|Mdm|Madam|Miss|Dr|Prof|Alhaj|Shri|Smt|Mallam|Chief|Engr|Barr|Pastor|Rev|Atty|Khun|Kuya|Tito|Tita",
+        rf"\b(?:Mr|Mrs|Ms|Mdm|Madam|Miss|Dr|Prof|Alhaj[ia]|Shri|Smt|Mallam|Chief|Engr|Barr|Pastor|Rev|Atty|Khun"
+        rf"|Kuya|Tito|Tita)\.? (?:(?:Dr|Prof|Engr)\.? )?({_NAME})",
+    ),
+    GuardedPattern(
+        r"<[^ <>@]+@",
+        r"(?:^|[:,;] ?|\n)[\"']?([^\Wa-z\d_][^\s\d<>@:,;\"]{0,24}(?: [^\s\d<>@:,;\"]{1,24}){1,3}|[^\x00-\x7f]{2,12})[\"']? ?(?=<[^\s<>@]+@)",
+    ),
+)
+_AR: Final = "[ء-ي]{2,14}"
+_AR_NAME: Final = rf"{_AR}(?: (?:بن|بنت|آل|عبد|أبو))? {_AR}(?![ء-ي])"
+_BN_NAME: Final = "[ঀ-৺]{2,16} [ঀ-৺]{2,16}(?: (?:খাতুন|বেগম|ইসলাম|রহমান|হোসেন|আক্তার))?(?![ঀ-৺])"
 _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
+    "ar": (
+        GuardedPattern(
+            "سم|السيد|دكتور|أستاذ|عميل|مريض",
+            rf"(?:اسمي|(?:ال)?(?:سيد|دكتور|أستاذ|مهندس|عميل|مريض)ة?|(?:ال)?اسم(?: الكامل)? ?[::]) ({_AR_NAME})",
+        ),
+    ),
+    "bn": (
+        GuardedPattern(
+            "নাম|জনাব|গ্রাহক|বেগম|রোগী",
+            rf"(?:আমার নাম|জনাবা?|গ্রাহক|নাম ?[::]|মিসেস|ডা\.|ডাঃ|রোগী) ({_BN_NAME})",
+        ),
+    ),
+    "my": (
+        GuardedPattern(
+            "ဦး|ဒေါ်|နာမည်",
+            "(?:(?<![က-႟])(?:ဦး|ဒေါ်|ဒေါက်တာ) ?|နာမည်(?:က|မှာ)? ?[::]? ?)([က-ဪါ-႟]{4,28})(?= |၊|။|$)",
+        ),
+    ),
+    "de": (
+        GuardedPattern(
+            "Herr|Frau|Name|heiße|Kund|Patient|Empfänger",
+            rf"\b(?:Herrn?|Frau)(?: (?:Dr|Prof)\.)* ({_NAME})|\b(?:[Mm]ein Name ist|[Ii]ch heiße"
+            rf"|(?:Kundi?n?e?|Patient(?:in)?|Name|Empfänger(?:in)?):) ({_FULL_NAME})",
+        ),
+    ),
+    "fr": (
+        GuardedPattern(
+            "appelle|Monsieur|Madame|Client|Nom|Patient|nom est",
+            rf"\b(?:Monsieur|Madame|Mademoiselle) ({_NAME})|\b(?:m['’]appelle|mon nom est"
+            rf"|(?:Cliente?|Patiente?|Nom|Destinataire) ?:) ({_FULL_NAME})",
+        ),
+    ),
+    "es": (
+        GuardedPattern(
+            "llamo|ombre|eñor|Sra?\\.|Client|Paciente",
+            rf"\b(?:[Ss]eñora?|[Ss]eñorita|Sra?\.|Don|Doña) ({_NAME})|\b(?:[Mm]e llamo|[Mm]i nombre es"
+            rf"|(?:Clienta?e?|Paciente|Nombre|Destinatario):) ({_FULL_NAME})",
+        ),
+    ),
+    "pt": (
+        GuardedPattern(
+            "nome|Nome|enhor|Sra?\\.|Client|Paciente|chamo",
+            rf"\b(?:[Ss]enhora?|Sra?\.|Dona) ({_NAME})|\b(?:[Mm]eu nome é|[Mm]e chamo"
+            rf"|(?:Cliente|Paciente|Nome|Destinatário):) ({_FULL_NAME})",
+        ),
+    ),
+    "it": (
+        GuardedPattern(
+            "chiamo|ignor|Sig|Client|Paziente|Nome",
+            rf"\b(?:[Ss]ignora?|Sig\.|Sig\.ra) ({_NAME})|\b(?:[Mm]i chiamo|(?:Cliente|Paziente|Nome):)"
+            rf" ({_FULL_NAME})",
+        ),
+    ),
     "en": (_ENGLISH,),
     "tl": (
         _ENGLISH,
@@ -297,8 +386,8 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     ),
     "hi": (
         GuardedPattern(
-            "नाम|श्री|कुमारी|सुश्री|डॉ|प्रिय|धन्यवाद|खाताधारक|आवेदक|ग्राहक|रोगी|मरीज|बोल रह",
-            rf"(?:मेरा|मेरी|उनका|उसका)(?: पूरा)? नाम ({_HI_WORD}(?: {_HI_WORD}){{0,3}})(?= है)",
+            "मैडम|मैम|दीदी|भैया|नाम|श्री|कुमारी|सुश्री|डॉ|प्रिय|धन्यवाद|खाताधारक|आवेदक|ग्राहक|रोगी|मरीज|बोल रह",
+            rf"(?:मेरा|मेरी|मेरो|उनका|उसका)(?: पूरा)? नाम ({_HI_WORD}(?: {_HI_WORD}){{0,3}})(?= (?:है|हो))",
             rf"(?<![ऀ-ॿ])(?:श्री|श्रीमती|सुश्री|कुमारी|डॉ\.?|डॉक्टर) (?!कृष्ण|राम |गणेश|हनुमान"
             rf"|सत्य |गुरु )({_HI_NAME})"
             rf"(?= {_HI_PARTICLE}|[,।.:\n]|$)",
@@ -306,13 +395,13 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
             rf"प्रिय ({_HI_WORD}(?: {_HI_WORD}){{0,2}})(?= जी)",
             rf"मैं ({_HI_WORD}(?: {_HI_WORD}){{0,2}})(?= बोल रह[ाीे])",
             rf"धन्यवाद,?\s{{1,3}}({_HI_NAME})$",
+            rf"(?:^|[,।.!?] )({_HI_WORD}(?: {_HI_WORD})?)(?= (?:मैडम|मैम|दीदी|भैया)(?![ऀ-ॿ]))",
         ),
     ),
     "ja": (
         GuardedPattern(
-            "カナ|がな",
-            r"(?:フリ|ふり)(?:ガナ"
-            r"|がな)[:：\s]\s?([ァ-ヶーぁ-ん]{2,8}[ \u3000][ァ-ヶーぁ-ん]{2,8})",
+            "カナ|がな|名義",
+            r"(?:(?:フリ|ふり)(?:ガナ|がな)|カナ\)?|名義人?)[:：\s]\s?([ァ-ヶーぁ-ん]{2,8}[ \u3000][ァ-ヶーぁ-ん]{2,8})",
         ),
     ),
     "km": (
@@ -335,24 +424,26 @@ _BY_LANGUAGE["zh-Hans"] = _BY_LANGUAGE["zh-Hant"] = _BY_LANGUAGE.pop("zh")
 LANGUAGES: Final = tuple(sorted(_BY_LANGUAGE))
 """Codes of the languages whose names are detected by patterns."""
 _BY_LANGUAGE[UNKNOWN] = tuple(dict.fromkeys(chain.from_iterable(_BY_LANGUAGE.values())))
-_BY_LANGUAGE["mr"] = _BY_LANGUAGE["hi"]
+_BY_LANGUAGE["mr"] = _BY_LANGUAGE["ne"] = _BY_LANGUAGE["hi"]
 
 
 def find_names_by_pattern(text: str, languages: Iterable[str]) -> Iterator[tuple[int, int]]:
     """Yield the positions of names of persons in a text: `text[start:end]`, without the title."""
-    for names in patterns_of(_BY_LANGUAGE, languages):
+    for names in (*_ANY, *patterns_of(_BY_LANGUAGE, languages)):
         for match in names.finditer(text):
             yield match.span(match.lastindex or 0)
 
 
 def name_signs(languages: Iterable[str]) -> str:
     """Return a pattern of words next to names in the languages. It may be empty."""
-    return guards_of(_BY_LANGUAGE, languages)
+    own = guards_of(_BY_LANGUAGE, languages)
+    return "|".join(filter(None, (*(one.guard.patterns[0] for one in _ANY), own)))
 
 
 def may_name_someone(text: str) -> bool:
     """Return whether a text in any language contains a word that can be next to a name."""
-    return any(names.guard.search(text) for names in patterns_of(_BY_LANGUAGE, _BY_LANGUAGE))
+    every = (*_ANY, *patterns_of(_BY_LANGUAGE, _BY_LANGUAGE))
+    return any(names.guard.search(text) for names in every)
 
 
 _SPACELESS: Final = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")

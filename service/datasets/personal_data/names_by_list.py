@@ -126,8 +126,8 @@ _KO_BEFORE: Final = re.compile(
 _KO_BEFORE_CHARS: Final = 12
 _ROMAN_FAMILY: Final = (
     "Kim|Lee|Park|Choi|Jung|Jeong|Kang|Cho|Jo|Yoon|Yun|Jang|Lim|Im|Han|Oh|Seo|Shin|Kwon|Hwang|Ahn"
-    "|An|Song|Ryu|Yoo|Yu|Hong|Jeon|Ko|Go|Moon|Yang|Son|Bae|Baek|Heo|Nam|Noh|Ha|Kwak|Sung|Cha|Joo"
-    "|Ju|Woo|Min|Na|Jin|Ji|Um|Won|Chun|Bang|Gong|Hyun|Ham|Byun|Yeom|Pyo|Koo|Gu|Do|So"
+    "|Song|Ryu|Yoo|Yu|Hong|Jeon|Ko|Moon|Yang|Son|Bae|Baek|Heo|Nam|Noh|Ha|Kwak|Sung|Cha|Joo"
+    "|Ju|Woo|Min|Na|Jin|Ji|Um|Won|Chun|Bang|Gong|Hyun|Ham|Byun|Yeom|Pyo|Koo|Gu"
 )
 _ROMAN_GIVEN: Final = "[A-Z][a-z]{1,6}-[A-Za-z][a-z]{1,6}"
 _ROMAN: Final = re.compile(
@@ -177,7 +177,7 @@ def _korean_syllables() -> tuple[frozenset[str], frozenset[str]]:
 # Spaces separate phrases in Thai, so the family name must not start with a word that starts
 # phrases. After an unlisted given name, it must contain a typical part of family names.
 
-_TH_SIGNS: Final = "[ก-๙]{2} {1,2}[ก-๙]{3}|คุณ|นาง|นาย|พี่|น้อง|ชื่อ|โดย|ทีมงาน"
+_TH_SIGNS: Final = "[ก-๙]{2} {1,2}[ก-๙]{3}|คุณ|นาง|นาย|พี่|น้อง|ชื่อ|โดย|ทีมงาน|หมอ|ครู|อาจารย์|ป้า|ลุง|ช่าง|ผู้"
 """Two Thai words with a space between them, or a title."""
 _TH_PAIR: Final = re.compile(r"(?<![ก-๙])([ก-๙]{2,28}) {1,2}(?=([ก-๙]{3,28}))")
 # Words that are written before a given name without a space.
@@ -191,17 +191,25 @@ _TH_PHRASE: Final = re.compile(
     r"|กับ|ใน|ของ|จำกัด|มหาชน|สาขา|สินค้า|ลูกค้า|บริษัท|ร้าน|โรง|ถนน|ราคา|สี|รุ่น|ลด|ฟรี|หมด|ดีมาก|มากๆ|ถึง|หนึ่ง"
     r"|สอง|สาม|ห้า|หก|เจ็ด|แปด|เก้า|สิบ|ร้อย|ใช้|องค์กร|ค่า|วัน|เดือน|เวลา|ตอน|ช่วง|เมื่อ|แล้ว|ว่า|หรือ|แต่|เพราะ|คือ|ทำ"
     r"|เปิด|ปิด|ต้อง|สามารถ|ควร|กำลัง|เคย|คน|ตัว|ขนาด|แบบ|ชิ้น|กล่อง|ครั้ง|พร้อม|ทั้ง|ทุก|นี้|นั้น|ไหน|อะไร|ตลาด|คอนโด"
-    r"|หมู่บ้าน|โปร|มี(?!ส|ช|โ|ท)|มา(?!ก|ล)|ไป|ต่อ|เอา|ซื้อ|เข้า|ออก|กรุณา|โปรด|สวัสดี|ยินดี|นัด|เลื่อน|ขาด|อีก|ซึ่ง|ใหม่|เก่า"
+    r"|หมู่บ้าน|โปร|มี(?!ส|ช|โ|ท)|มา(?!ก|ล)|ไป|ต่อ|เอา|ซื้อ|เข้า|ออก|กรุณา|โปรด|สวัสดี|ยินดี|นัด|เลื่อน|ขาด|อีก|ซึ่ง|ใหม่|เก่า|พ่อ|แม่ชื่อ|กลุ่ม|ประชา"
 )
 # What may follow a family name without a space.
 _TH_NEXT: Final = re.compile(r"เป็น|ค่ะ|ครับ|คะ|นะ|สั่ง|โทร|ติดต่อ|ต้องการ|ขอ|แจ้ง|เบอร์|ยัง|ไม่|ได้|จะ")
 _TH_LEAST_CHARS: Final = 4
 # A given name alone counts after a title, if a space or one of these words follows.
 _TH_SINGLE: Final = re.compile(
-    r"(?:(?<!ขอบ)คุณ|นางสาว|นาย|นาง|พี่|น้อง|ชื่อ|โดย|ทีมงาน:|,) ?([ก-๙]{4,28})(?! {1,2}[ก-๙]{4})"
+    r"((?<!ขอบ)คุณ|นางสาว|นาย|นาง|พี่|น้อง|ชื่อ|โดย|หมอ|ครู|อาจารย์|ป้า|ลุง|ช่าง|ทีมงาน:|,) ?([ก-๙]{2,28})"
+    r"(?: {1,2}(?=([ก-๙]{4,28})))?"
 )
+# After a label, any two words are a name.
+_TH_LABELED: Final = re.compile(
+    r"(?:(?:ผู้(?:ป่วย|รับ|ส่ง|กู้|จอง|ติดต่อ|สมัคร|แจ้ง|เช่า|โอน|เอาประกัน)|ลูกค้า|คนไข้|พนักงาน|นักเรียน|สมาชิก|ฉัน|ผม|หนู"
+    r"|เจ้าของ(?:บัญชี|รถ)?)?ชื่อ(?:-(?:นาม)?สกุล)? ?[::]? |(?:ผู้(?:ป่วย|รับ|ส่ง|กู้|จอง|ติดต่อ|สมัคร|แจ้ง)|ลูกค้า|คนไข้) ?[::] ?"
+    r"|(?:ผู้(?:กู้|ป่วย|สมัคร|เอาประกัน)|ลงชื่อ|คนไข้) )([ก-๙]{2,20}) {1,2}(?=([ก-๙]{3,28}))"
+)
+_TH_NICKNAME: Final = frozenset({"พี่", "น้อง", "หมอ", "ครู", "ป้า", "ลุง", "ช่าง"})
 _TH_THEN: Final = re.compile(
-    r"เป็น|ค่ะ|ครับ|คะ|นะ|สั่ง|โทร|ติดต่อ|ต้องการ|ขอ|แจ้ง|ยัง|ไม่|ได้|จะ|ตอบ|บอก|ส่ง|มา"
+    r"เป็น|ค่ะ|ครับ|คะ|นะ|สั่ง|โทร|ติดต่อ|ต้องการ|ขอ|แจ้ง|ยัง|ไม่|ได้|จะ|ตอบ|บอก|ส่ง|มา|ฝาก|ลา(?!ย)|นัด|อยู่|ไป|ทำ|รับ|สอน|ตรวจ|ที่|ช่วย|เข้า|ซื้อ"
 )
 
 
@@ -214,17 +222,25 @@ def _find_thai(text: str) -> Iterator[tuple[int, int]]:
             given = given[title.end() :]
         if family and _is_thai(given, family):
             yield pair.end(1) - len(given), pair.start(2) + len(family)
+    for label in _TH_LABELED.finditer(text):
+        family = _thai_family(label[2])
+        if family and not _TH_PHRASE.match(label[1]) and label[1] not in _thai_words():
+            yield label.start(1), label.start(2) + len(family)
     for title in _TH_SINGLE.finditer(text):
-        given = _thai_given(title[1])
-        if given:
-            yield title.start(1), title.start(1) + len(given)
+        given = _thai_given(title[2], nickname=title[1] in _TH_NICKNAME)
+        full = given == title[2] and title[3] and _thai_family(title[3])
+        if given and not full:
+            yield title.start(2), title.start(2) + len(given)
 
 
-def _thai_given(word: str) -> str:
+def _thai_given(word: str, *, nickname: bool) -> str:
     """Return the listed given name with which a word after a title starts, or nothing."""
-    for size in range(len(word), _TH_LEAST_CHARS - 1, -1):
+    for size in range(len(word), 1, -1):
         ends = size == len(word) or _TH_THEN.match(word, size)
-        if ends and word[:size] in _names("thai", "given"):
+        if ends and (
+            (size >= _TH_LEAST_CHARS and word[:size] in _names("thai", "given"))
+            or (nickname and word[:size] in _names("thai", "nicknames"))
+        ):
             return word[:size]
     return ""
 
@@ -274,7 +290,10 @@ def _thai_family_parts() -> re.Pattern[str]:
 
 _VI_UPPER: Final = "A-ZÀ-ÃÈ-ÊÌÍÒ-ÕÙÚÝĂĐĨŨƠƯ" + "".join(map(chr, range(0x1EA0, 0x1EFA, 2)))
 _VI_WORD: Final = rf"[{_VI_UPPER}][^\W\d_]{{0,6}}"
-_VI_SIGNS: Final = rf"[{_VI_UPPER}][\pL\pN]* [{_VI_UPPER}]"
+_VI_SIGNS: Final = (
+    rf"[{_VI_UPPER}][\pL\pN]* [{_VI_UPPER}]"
+    rf"|(?:anh|chị|ông|bà|cô|chú|bác|em|bạn|thầy|sếp|bé|dì|cậu) [{_VI_UPPER}]"
+)
 """Two capitalized words in a row."""
 _VI_RUN: Final = re.compile(rf"(?<![\w-]){_VI_WORD}(?: {_VI_WORD}){{1,9}}(?![\w-])")
 _VI_PERSON: Final = re.compile(
@@ -292,6 +311,12 @@ _VI_PLACE: Final = re.compile(
     r"|app|sản phẩm|combo|mục|sách|ở|tại|đến|tới|từ|gần|cách|số|\d+) ?:?\s$",
     re.IGNORECASE,
 )
+# One or two given names after a title, such as "chị Lan".
+_VI_TITLED: Final = re.compile(
+    rf"(?<!\w)(?:[Aa]nh|[Cc]hị|[Ôô]ng|[Bb]à|[Cc]ô|[Cc]hú|[Bb]ác|[Ee]m|[Bb]ạn|[Tt]hầy|[Ss]ếp|[Bb]é|[Dd]ì|[Cc]ậu)"
+    rf" ({_VI_WORD}(?: {_VI_WORD})?)(?![\w-]| {_VI_WORD})"
+)
+_VI_NOT_TITLED: Final = frozenset({"Quốc", "Văn", "Ngữ", "Em"})
 # Middle names with which any given name counts.
 _VI_MIDDLE: Final = frozenset({"Thị", "Văn", "Thi", "Van"})
 _VI_COUNTRIES: Final = frozenset({"Hàn Quốc", "Trung Quốc", "Nhật Bản", "Thái Lan", "Hà Lan"})
@@ -311,6 +336,18 @@ def _find_vietnamese(text: str) -> Iterator[tuple[int, int]]:
         titled = _VI_PERSON.search(before) is not None
         if _is_vietnamese(words, titled=titled) and _VI_PLACE.search(before) is None:
             yield start, run.end()
+
+
+    for titled in _VI_TITLED.finditer(text):
+        words = titled[1].split(" ")
+        before = text[max(titled.start() - _VI_BEFORE_CHARS, 0) : titled.start()]
+        if (
+            _names("vietnamese", "given").issuperset(words)
+            and _VI_NOT_TITLED.isdisjoint(words[:1])
+            and titled[1] not in _VI_COUNTRIES
+            and _VI_PLACE.search(before) is None
+        ):
+            yield titled.span(1)
 
 
 def _is_vietnamese(words: Sequence[str], *, titled: bool) -> bool:
@@ -412,7 +449,7 @@ _ZH_ROLE: Final = (
     "|法定代表|收件|寄件|收货|收貨|发件|投诉|投訴|代理|推荐|推薦|监护|監護)人|原告|被告|代表|本人|户主|戶主"
     "|(?:我|我的|他|她|我们|我們|你)?(?:太太|老婆|老公|妻子|丈夫|女儿|女兒|儿子|兒子|妈妈|媽媽|爸爸|父亲|父親|母亲|母親|哥哥|姐姐|弟弟|妹妹"
     "|老板|老闆|领导|領導|爷爷|奶奶|外公|外婆|孩子|爱人|愛人|妈|爸)|我先生|师傅|師傅|班主任|乘客|车主|車主|旅客|顾问|顧問|教练|教練|店员|志愿者"
-    "|签名|簽名|姓名|名字|[户戶]名|持卡人|车主|[^本别有个]人[：:\\s]|(?:参会|參會)人[员員]|抬头写|改成|我是|我叫|名叫"
+    "|[甲乙丙]方|签名|簽名|姓名|名字|[户戶]名|持卡人|车主|[^本别有个]人[：:\\s]|(?:参会|參會)人[员員]|抬头写|改成|我是|我叫|名叫"
 )
 _ZH_TO: Final = (
     "转告|轉告|转交|轉交|交给|交給|发给|發給|寄给|寄給|送给|送給|转给|轉給|通知|联系|聯絡|聯繫|感谢|感謝|请问|請問|叫做|找"
@@ -504,6 +541,104 @@ def _chinese_characters(which: str) -> frozenset[str]:
     return frozenset("".join(_names("chinese", which)))
 
 
+# Latin letters, in texts of any language: a given and a family name, of which one is listed. In East
+# and Southeast Asia, the family name is first. Texts about authors and actors are full of such
+# names, so something before or after one must say that it is a private person, or other personal
+# data must be in the text.
+
+_LATIN_WORD: Final = r"[A-ZÀ-ÖØ-Þ](?:['’][A-Z])?[a-zà-öø-ÿ]+(?:[A-Z-][a-zà-öø-ÿA-Z]+)?"
+_LATIN_SMALL: Final = r"[A-Z]\.?|de la|de los|de|dela|del|da|dos|van der|van|von|bin|binti|al"
+_LATIN_SIGNS: Final = (
+    r"[A-ZÀ-Þ][a-zà-þA-Z'’-]*[a-zà-þ] (?:[a-zA-Z.]{1,3} )?[A-ZÀ-Þ][a-zà-þ'’]"
+    r"|(?:Hi|Hello|Hey|Dear|Thanks|Thank you),? [A-Z]|\b[A-Z]\. ?[A-Z][a-z]"
+)
+"""Two capitalized words in a row, or one after a greeting."""
+_LATIN_RUN: Final = re.compile(
+    rf"(?<![\w.@/&'’-])(?:Ma\. )?{_LATIN_WORD}(?: (?:(?:{_LATIN_SMALL}) )?{_LATIN_WORD}){{1,5}}"
+    r"(?![A-Za-zÀ-ɏḀ-ỿ0-9@&/]|['’][A-Za-zÀ-ɏḀ-ỿ]{2}|[-.][A-Za-zÀ-ɏḀ-ỿ])"
+)
+_LATIN_INITIAL: Final = re.compile(rf"(?<![\w.])(?:[A-Z]\. ?){{1,2}}({_LATIN_WORD})(?![\w@/-]| [A-Z])")
+_LATIN_BETWEEN: Final = re.compile(rf" (?:{_LATIN_SMALL})(?= )")
+_LATIN_GREETED: Final = re.compile(
+    rf"(?:^|[.!?] )(?:Hi|Hello|Hey|Dear|Thanks|Thank you|Good (?:morning|afternoon|evening)),? "
+    rf"({_LATIN_WORD})(?=[,!.\n]|$)",
+    re.MULTILINE,
+)
+_LATIN_BEFORE: Final = re.compile(
+    r"(?:(?:^|[\n,;(])[ \w]{0,24}[:=] ?[\"']?|\b(?:customer|client|patient|tenant|student|employee|member|guest"
+    r"|passenger|colleague|teammate|neighbou?r|friend|agent|driver|nurse|guardian|parent|landlord|user|named?|called"
+    r"|contact(?:ed)?|call|tell|told|ask|asked|email(?:ed)?|message|text(?:ed)?|ping(?:ed)?|inform(?:ed)?|notify"
+    r"|remind|met|meet|thank|for attention of|attn|cc|[wsd]/o|c/o|i am|i'm|this is|it's|myself)"
+    r"|\b(?:sp[eo]a?ke?n?|talk(?:ed|ing)?|chat(?:ted)?|met|meet(?:ing)?|call|appointment|interview|liais\w+|check(?:ed)?)"
+    r" (?:to|with)|\b(?:sen[dt]|ship(?:ped)?|deliver(?:ed)?|pa(?:y|id)|transfer(?:red)?|assign(?:ed)?|forward(?:ed)?"
+    r"|escalated?|gave|give|given|hand(?:ed)?|wrote|write|refund(?:ed)?|issued|addressed|belongs?|report(?:s|ed)?|it|this"
+    r"|money|salary|married) to|\b(?:message|call|e?mail|order|request|payment|letter|invoice|note|ticket|complaint|feedback"
+    r"|received|heard|money) from|\b(?:raised|reported|opened|approved|signed|handled|requested|submitted|created"
+    r"|prepared|reviewed|sent|paid|booked|ordered|filed|logged|received|assigned|served|treated|delivered) by"
+    r"|\b(?:package|parcel|order|refund|appointment|ticket|account|room|table|booking|reservation|invoice|payslip|leave"
+    r"|visa|ask(?:ed)?|message|cheque|prescription|results?|records?|looking|delivery|meeting) (?:for|of)"
+    r"|\b(?:address|profile|phone|number|salary|application|resume|case|birthday|father|mother|wife|husband|son"
+    r"|daughter|owner|name) of|\b(?:my|his|her|our|their) \w{3,12}(?: is)?,?|(?:regards|best|cheers|sincerely|thanks),?\n)"
+    r" ?$",
+    re.IGNORECASE,
+)
+_LATIN_AFTER: Final = re.compile(
+    r"(?:['’]s)? (?:called|emailed|phoned|wants?|requested|complained|reported|lives?|paid|confirmed|ordered|asked (?:for"
+    r"|if|about|to|us|me)|booked|submitted|signed|joined (?:us|the|our)|works|resigned|has not|hasn't|did not|didn't"
+    r"|needs?|will (?:attend|join|call|be)|is (?:on leave|our|my|not|out|waiting|asking|calling)|from (?:HR|IT|accounts?|accounting"
+    r"|sales|finance|support|the)|here\b|bol rah[aei]|ji\b|(?:phone|e-?mail|address|account|order|salary|passport|birthday"
+    r"|mobile|number|contract|leave|invoice)\b)|,? \(?(?:dob|age[d ]|born|ssn|nric|phone|tel|mobile|id |mrn|[mf]\)|\d{2},)"
+    r"| ?<[^\s<>@]+@|, (?:HR|IT|CEO|CTO|CFO|manager|director|engineer|nurse|teacher|accountant|assistant)\b",
+    re.IGNORECASE,
+)
+_LATIN_BEFORE_CHARS: Final = 40
+_LATIN_MOST_WORDS: Final = 4
+_LATIN_THE: Final = ("the ", "The ")
+
+
+def _find_latin(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the positions of names of private persons in Latin letters: `text[start:end]`."""
+    for start, end in find_latin_names(text):
+        before = text[max(start - _LATIN_BEFORE_CHARS, 0) : start]
+        if _LATIN_BEFORE.search(before) or _LATIN_AFTER.match(text, end):
+            yield start, end
+    for greeted in _LATIN_GREETED.finditer(text):
+        if greeted[1] in _names("latin", "given") or greeted[1] in _names("latin", "words"):
+            yield greeted.span(1)
+
+
+def find_latin_names(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the positions of names of any persons in Latin letters: `text[start:end]`."""
+    given, other = _names("latin", "given"), _names("latin", "no_names")
+    for run in _LATIN_RUN.finditer(text):
+        start, end = run.span()
+        words = _LATIN_BETWEEN.sub("", run.group().removeprefix("Ma. ")).split(" ")
+        while (
+            len(words) > 1
+            and words[0] not in given
+            and (words[0] in other or (len(words) > 2 and words[1] in given))
+        ):
+            start += len(words[0]) + 1
+            words = words[1:]
+        if _is_latin(words) and not text.endswith(_LATIN_THE, 0, start):
+            yield start, end
+    for initial in _LATIN_INITIAL.finditer(text):
+        if initial[1] in _names("latin", "family"):
+            yield initial.span()
+
+
+def _is_latin(words: Sequence[str]) -> bool:
+    """Return whether words are a given and a family name, of which one is listed."""
+    given, either = _names("latin", "given"), _names("latin", "words")
+    family = _names("latin", "family")
+    if not 1 < len(words) <= _LATIN_MOST_WORDS or not _names("latin", "no_names").isdisjoint(words):
+        return False
+    if words[0] in given or words[-1] in family:
+        return True
+    eastern = words[0] in family or words[0] in _names("latin", "family_first")
+    return eastern and all(word in given or word in either for word in words[1:])
+
+
 class _Language(NamedTuple):
     """How to find names in a language, and an RE2 pattern that texts with names match."""
 
@@ -511,7 +646,9 @@ class _Language(NamedTuple):
     signs: Callable[[], str]
 
 
+_BY_LATIN: Final = _Language(_find_latin, lambda: _LATIN_SIGNS)
 _INDONESIAN: Final = _Language(_find_indonesian, lambda: _ID_SIGNS)
+_VIETNAMESE: Final = _Language(_find_vietnamese, lambda: _VI_SIGNS)
 _CHINESE: Final = _Language(_find_chinese, _chinese_signs)
 _BY_LANGUAGE: Final = {
     "hi": _Language(_find_hindi, _hindi_signs),
@@ -519,7 +656,7 @@ _BY_LANGUAGE: Final = {
     "ko": _Language(_find_korean, lambda: _KO_SIGNS),
     "ms": _INDONESIAN,
     "th": _Language(_find_thai, lambda: _TH_SIGNS),
-    "vi": _Language(_find_vietnamese, lambda: _VI_SIGNS),
+    "vi": _VIETNAMESE,
     "zh-Hans": _CHINESE,
     "zh-Hant": _CHINESE,
 }
@@ -552,7 +689,9 @@ def contains_listed_name(text: str) -> bool:
 
 def _languages(codes: Iterable[str]) -> Iterable[_Language]:
     every = (code for one in codes for code in _ALSO.get(one, (one,)))
-    return dict.fromkeys(_BY_LANGUAGE[code] for code in every if code in _BY_LANGUAGE)
+    own = dict.fromkeys(_BY_LANGUAGE[code] for code in every if code in _BY_LANGUAGE)
+    # In these languages, names have Latin letters.
+    return own if {_INDONESIAN, _VIETNAMESE}.intersection(own) and len(own) == 1 else [*own, _BY_LATIN]
 
 
 @cache

@@ -31,7 +31,7 @@ PHONE: Final = _words(
     r"\b(?:tele)?phones?\b|\btel(?:e|p)?\b|\bmobiles?\b|\bcell(?:phone)?s?\b|\bwhats ?app\b|\bwa\b",
     r"\bcall(?:ing|ed| me| us)?\b(?! (?:stack|center|duration|log|id)\b)|\bring\b|\bdial\b"
     r"|\breach (?:me|us|him|her)\b|\btext me\b"
-    r"|\bsms\b|\bgsm\b|\bph\b|\bmob\b|\bgcash\b|\btelegram\b|\b(?:land|office |home "
+    r"|\bsms\b|\bgsm\b|\bph\b|\bmob\b|\b(?:gcash|(?:pay)?maya|ovo|gopay|dana|shopeepay|linkaja|bkash|nagad|paytm|phonepe|momo|promptpay)\b|พร้อมเพย์|\btelegram\b|\b(?:land|office |home "
     r"|direct )line\b",
     r"\bfax\b|\bhotline\b|\bcontact(?: no\.?| number)?\b|\bviber\b|\bline id\b",
     r"電話|携帯|ﾃﾙ|℡|連絡先|ダイヤル|ファックス|ケータイ|スマホ",
@@ -50,7 +50,7 @@ OTHER: Final = _words(
     r"|\bparcel\b|\bsku\b",
     r"\bserial\b|\bpart (?:no|number)|\bproduct\b|\bitem\b|\bmodel\b|\breference\b|\bref\b"
     r"|\btickets?\b",
-    r"\bcase\b|\btransaction\b|\btxn\b|\bpurchase\b|\bp\.?o\.? |\bbooking\b|\breservation\b"
+    r"\bcase\b|\btransaction\b|\btxn\b|\bpurchase\b|\bp\.?o\.? (?!ay|si|ang|ko|sa|ba|na|yung|ito)|\bbooking\b|\breservation\b"
     r"|\bshipment\b",
     r"\bid(?=[ :=#]*\d)|[_-]id\b|\b(?:quote|customer|member|batch|lot|policy|contract"
     r"|claim) (?:id|no|number)",
@@ -177,6 +177,18 @@ class Phone(NamedTuple):
     possible: bool
 
 
+# Numbers of organizations: free of charge, at a shared cost or at extra cost.
+_HOTLINE: Final = re.compile(
+    r"\(?(?:0120|0570|0800)[ )-]{1,2}\d|(?:\+?1[ .-]?)?\(?8(?:00|33|44|55|66|77|88)\)?[ .-]\d{3}[ .-]\d{4}$"
+    r"|400[ -]?\d{3}[ -]?\d{4}$|1[5-8]\d\d[ -]\d{4}$|1[- ]?[389]00[ -]\d",
+    re.ASCII,
+)
+_UNIT: Final = re.compile(
+    r"\s?(?:bytes?|[kmgt]i?b|ms|secs?|seconds|px|rows|items|points|usd|vnd|idr|php|ngn|inr|thb|rupees|naira|pesos"
+    r"|rupiah|baht|đồng|円|元|원|บาท)(?![a-z])",
+    re.IGNORECASE,
+)
+"""Units after amounts, which are no telephone numbers."""
 _DECIMAL: Final = re.compile(r"0\.\d+(?:\.\d+)*|\+?\d+\.\d", re.ASCII)
 
 
@@ -194,7 +206,12 @@ def find_phones(text: str, languages: tuple[str, ...]) -> Iterator[Phone]:
             start, end = match.span()
             written = match.group()
             clue = phone_clue(text, start, end)
-            if clue == "other" or _DATE.fullmatch(written) or _DECIMAL.fullmatch(written):
+            if _UNIT.match(text, end):
+                continue
+            own = text.endswith("フリーダイヤル", 0, start)
+            if clue == "other" or (_HOTLINE.match(written) and not own):
+                continue
+            if _DATE.fullmatch(written) or _DECIMAL.fullmatch(written):
                 continue
             if clue == "phone":
                 if (
