@@ -6,6 +6,8 @@ model, and an adapter that was replaced is not approved.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from redis.asyncio.client import Pipeline
 
 from service.core import clock, ids
@@ -16,7 +18,6 @@ from service.models.registry import ModelRegistry
 from service.projects.records import INSTALLATION, Project, Projects
 from service.web.auth import Principal
 
-NEEDS_APPROVAL = "approval_required"
 MAX_APPROVALS = 20
 
 
@@ -28,12 +29,19 @@ class TooManyApprovals(Exception):
     """The model has the maximum number of approvals."""
 
 
-class NotApproved(Exception):
-    """The project requires approvals, and the model has none."""
+class NotApproved(Conflict):
+    """A project requires approvals, and the model has none."""
+
+    default_code = "approval_required"
 
     def __init__(self, model: str) -> None:
-        super().__init__(model)
-        self.model = model
+        super().__init__(
+            f"The model '{model}' is not approved, which its project requires before an alias "
+            "points at it, another project may use it, or an export is handed out. Someone who "
+            f"did not train it approves it with POST /v1/models/{model}/approvals, or 'finetuned "
+            "models approve'.",
+            param="model",
+        )
 
 
 async def approve(
@@ -55,7 +63,8 @@ async def approve(
 
     def change(record: ModelRecord) -> ModelRecord:
         nonlocal given
-        if caller.identity == (record.created_by or record.key_id):
+        # Older records have only the key, which may be one of a service account.
+        if caller.identity == record.created_by or caller.key_id == record.key_id:
             raise SelfApproval(model)
         kept = record.valid_approvals
         for other in kept:
@@ -84,43 +93,36 @@ async def revoke(registry: ModelRegistry, project_id: str, model: str, approval_
 
 
 async def require_approvals(
-    pipe: Pipeline, registry: ModelRegistry, project_id: str, models: list[str]
+    pipe: Pipeline, registry: ModelRegistry, project_id: str, models: Iterable[str]
 ) -> None:
-    """Raise NotApproved if the project requires approvals, and one of its models has none.
+    """Raise NotApproved if one of a project's models has no approval, and needs one.
 
-    Base models need none. A model that another project shares needs one there. `pipe` must be in
-    the mode that executes commands immediately; the transaction fails if the project changes.
+    It does if the project has `four_eyes`, or the one that shares the model with it. Base models
+    need none. `pipe` must be in the mode that executes commands immediately; the transaction fails
+    if the projects change.
     """
-    key = Projects(registry.redis).projects.key(INSTALLATION, project_id)
-    await pipe.watch(key)
-    raw = await pipe.get(key)
-    if raw is None or not parse(Project, raw, project_id).four_eyes:
-        return
+    requires = await _requires_approvals(pipe, registry, project_id)
     for model in models:
         if registry.catalogue.get(model) is not None:
             continue
+        owner, is_required = project_id, requires
         raw = await pipe.get(registry.models.key(project_id, model))
         if raw is None:
-            owner = await registry.sharing.owner_of_shared(project_id, model, pipe)
-            raw = owner and await pipe.get(registry.models.key(owner, model))
-        if not raw or not parse(ModelRecord, raw, model).valid_approvals:
+            owner = await registry.sharing.owner_of_shared(project_id, model, pipe) or project_id
+            raw = await pipe.get(registry.models.key(owner, model))
+            is_required = requires or await _requires_approvals(pipe, registry, owner)
+        if is_required and not (raw and parse(ModelRecord, raw, model).valid_approvals):
             raise NotApproved(model)
 
 
 async def require_approval(registry: ModelRegistry, project_id: str, model: str) -> None:
-    """Raise Conflict if the project requires approvals, and its trained model has none."""
-    project = await Projects(registry.redis).get(project_id)
-    if project is None or not project.four_eyes:
-        return
-    record = await registry.get(project_id, model)
-    if record is None or not record.valid_approvals:
-        raise Conflict(explain(model), param="model", code=NEEDS_APPROVAL)
+    """Raise NotApproved as `require_approvals` does, outside of a transaction."""
+    async with registry.redis.pipeline() as pipe:
+        await require_approvals(pipe, registry, project_id, [model])
 
 
-def explain(model: str) -> str:
-    """Return what is missing, and how to get it."""
-    return (
-        f"The model '{model}' is not approved, which this project requires before an alias points "
-        "at it or an export is handed out. Someone who did not train it approves it with POST "
-        f"/v1/models/{model}/approvals, or 'finetuned models approve'."
-    )
+async def _requires_approvals(pipe: Pipeline, registry: ModelRegistry, project_id: str) -> bool:
+    key = Projects(registry.redis).projects.key(INSTALLATION, project_id)
+    await pipe.watch(key)
+    raw = await pipe.get(key)
+    return raw is not None and parse(Project, raw, project_id).four_eyes

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.core import ids
 from service.core.errors import BadRequest, Forbidden, NotFound
 from service.core.records import Missing
+from service.models.approvals import require_approval
 from service.models.registry import ModelRegistry
 from service.models.sharing import ModelPermission
 from service.projects.records import Projects
@@ -93,7 +94,8 @@ async def create_permissions(
 ) -> ListOf[PermissionObject]:
     """Let other projects send requests to a trained model or a checkpoint, also through aliases of
     their own. They cannot export, delete or train on it, and their requests count as their own
-    usage. An existing permission is kept.
+    usage. An existing permission is kept. If the project has `four_eyes`, a second person must have
+    approved the model.
 
     Only a key of the project that has the model may share it: a model can repeat what it was
     trained on, and the role `admin` does not read the data of other projects.
@@ -113,6 +115,7 @@ async def create_permissions(
                 param=f"project_ids.{place}",
                 code="invalid_value",
             )
+    await require_approval(registry, owner, model)
     key = registry.models.key(owner, model)
     try:
         made = [

@@ -134,6 +134,7 @@ class AuditEvent(StrEnum):
     ALIAS_ROLLED_BACK = "alias.rolled_back"
     ALIAS_DELETED = "alias.deleted"
     ALIAS_CHECK_CREATED = "alias.check.created"
+    ALIAS_CHECK_ENDED = "alias.check.ended"
     ALIAS_CHECK_CANCELLED = "alias.check.cancelled"
     ALIAS_CHECK_DELETED = "alias.check.deleted"
     EXPORT_CREATED = "export.created"

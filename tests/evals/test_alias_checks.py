@@ -16,9 +16,11 @@ from service.evals.alias_checks.advance import CheckRunner
 from service.evals.alias_checks.records import MAX_UNFINISHED
 from service.models.aliases.suites import SCHEDULES, ScheduleInvalid, next_time
 from service.projects.records import Role
+from tests.audit.test_operator import entries as written
 from tests.conftest import BASE_MODEL, Api
 from tests.evals.conftest import DONE_S, ended, made, refused, sampled, says
 from tests.models.aliases.conftest import register
+from tests.models.test_approvals import require
 
 ALIAS = "/v1/aliases/voice"
 ITEMS = [{"item": {"question": str(n), "answer": f"A{n}"}} for n in range(30)]
@@ -134,6 +136,71 @@ async def recorded(api: Api) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
+async def test_the_first_model_is_checked_too(http, api, suite):
+    """That of a suite's own run needs no check: it is measured, and does not differ from itself."""
+    model = await new_model(api, "good")
+    new = "/v1/aliases/new"
+    body = {"model": model, "suites": [suite]}
+    answer = await http.put(new, json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "gate_failed")
+    both = await http.put(ALIAS, json={**body, "suites": [suite, {**suite, "min_score": 0.1}]})
+    assert both.json()["error"]["code"] == "gate_failed"
+    unexplained = await http.put(new, json={**body, "force": True})
+    assert (unexplained.status_code, unexplained.json()["error"]["param"]) == (400, "reason")
+    forced = await http.put(new, json={**body, "force": True, "reason": "There is no other."})
+    assert forced.status_code == 200, forced.text
+    first = (await http.get(f"{new}/history")).json()["data"][0]
+    assert (first["reason"], first["suites"][0]["run_id"]) == (
+        "There is no other.",
+        suite["run_id"],
+    )
+    assert [one["key"].rpartition(".")[2] for one in first["failed_conditions"]] == [
+        "difference_low",
+        "score_low",
+    ]
+    too_high = {**suite, "min_difference": 0.1}
+    answer = await http.put("/v1/aliases/own", json={"model": BASE_MODEL, "suites": [too_high]})
+    assert "difference_low is 0" in answer.json()["error"]["message"]
+    answer = await http.put("/v1/aliases/own", json={"model": BASE_MODEL, "suites": [suite]})
+    assert answer.status_code == 200
+
+
+@pytest.mark.slow
+async def test_suites_are_removed_and_loosened_with_a_reason_only(http, api, suite):
+    """Also on the way to another model, and by deleting the alias."""
+    model = await new_model(api, "good")
+    tighter = {**suite, "min_score": 0.9}
+    looser: list[list[dict[str, Any]]] = [
+        [],
+        [{**suite, "min_difference": -0.3}],
+        [{key: value for key, value in suite.items() if key != "min_score"}],
+        [{**tighter, "min_difference": -0.9}],
+    ]
+    for suites in looser:
+        answer = await http.put(ALIAS, json={"model": BASE_MODEL, "suites": suites})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "reason"), suites
+        forced = {"model": BASE_MODEL, "suites": suites, "force": True}
+        assert (await http.put(ALIAS, json=forced)).status_code == 400
+    assert (await http.delete(ALIAS)).status_code == 409
+    for suites in ([tighter], [tighter, suite]):
+        answer = await http.put(ALIAS, json={"model": BASE_MODEL, "suites": suites})
+        assert answer.status_code == 200, answer.text
+    answer = await http.put(ALIAS, json={"model": BASE_MODEL, "suites": [suite]})
+    assert answer.status_code == 400
+    reason = "The eval asks for the old hours."
+    both = {"model": model, "suites": [], "reason": reason}
+    assert (await http.put(ALIAS, json=both)).status_code == 409  # the model was not checked
+    removed = await http.put(ALIAS, json={"model": BASE_MODEL, "suites": [], "reason": reason})
+    assert removed.json()["suites"] == []
+    newest = (await http.get(f"{ALIAS}/history")).json()["data"][0]
+    assert (newest["loosened"], newest["reason"], newest["forced"]) == (True, reason, False)
+    logged = await recorded(api)
+    assert ("alias.updated", reason) in [(entry["type"], entry["reason"]) for entry in logged]
+    assert (await http.put(ALIAS, json={"model": model})).status_code == 200
+    assert (await http.delete(ALIAS)).status_code == 200
+
+
+@pytest.mark.slow
 async def test_of_two_moves_at_once_one_is_made(http, api, suite, work):
     models = [await new_model(api, "good") for _ in range(2)]
     checks = [await check(http, model, move=True) for model in models]
@@ -165,6 +232,9 @@ async def test_what_was_deleted_fails_the_check(http, api, suite, work, what):
     one = await check(http, model, move=True)
     path = f"/v1/evals/{suite['eval_id']}"
     paths = {"eval": path, "baseline": f"{path}/runs/{suite['run_id']}", "alias": ALIAS}
+    if what == "alias":
+        body = {"model": BASE_MODEL, "suites": [], "reason": "It is deleted."}
+        assert (await http.put(ALIAS, json=body)).status_code == 200
     answer = await http.delete(paths.get(what, f"/v1/models/{model}"))
     assert answer.status_code == 200, answer.text
     async with work("cpu"):
@@ -174,6 +244,19 @@ async def test_what_was_deleted_fails_the_check(http, api, suite, work, what):
     assert end["error"]["code"] == codes.get(what, "suite_not_found")
     if what != "alias":
         assert await targets(http) == [BASE_MODEL]
+
+
+@pytest.mark.slow
+async def test_a_check_does_not_move_to_a_model_without_an_approval(http, api, suite, work):
+    model = await new_model(api, "good")
+    assert (await require(api)).status_code == 200
+    async with work("cpu"):
+        end = await finished(http, await check(http, model, move=True))
+    assert (end["status"], end["error"]["code"]) == ("failed", "approval_required")
+    assert await targets(http) == [BASE_MODEL]
+    async with await api.client() as second:
+        assert (await second.post(f"/v1/models/{model}/approvals", json={})).status_code == 200
+    assert (await http.put(ALIAS, json={"model": model})).status_code == 200  # it was checked
 
 
 @pytest.mark.slow
@@ -220,10 +303,20 @@ async def test_a_schedule_checks_the_alias_once_each_time(http, api, suite, work
             while "alias.worsened" not in await events(api):
                 await asyncio.sleep(0.05)
     assert end["result"] == {"passed": False, "moved": False}
+    key_id = (await http.get("/v1/whoami")).json()["api_key"]["id"]
+    entries = [
+        (one.type, one.counts)
+        for one in await written(redis)
+        if {end["id"], "voice"} <= set(one.objects) and one.actor.kind == "system"
+    ]
+    assert [kind for kind, _ in entries] == ["alias.check.created", "alias.check.ended"]
+    assert entries[1][1] == {"runs": 1, "passed": 0, "moved": 0}
+    assert any(key_id in one.objects for one in await written(redis) if one.actor.kind == "system")
     removed = await http.put(ALIAS, json={"model": bad, "schedule": None})
     assert removed.json()["schedule"] is None
     assert await redis.zcard(SCHEDULES) == 0
-    await http.put(ALIAS, json={"model": bad, "schedule": "* * * * *"})
+    body = {"model": bad, "schedule": "* * * * *", "suites": [], "reason": "It is deleted."}
+    await http.put(ALIAS, json=body)
     await http.delete(ALIAS)
     assert await redis.zcard(SCHEDULES) == 0
 

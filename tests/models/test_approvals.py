@@ -185,6 +185,56 @@ async def test_many_requests_of_one_person_are_one_approval(api: Api, http, mode
     assert len((await http.get(approvals(model))).json()["data"]) == 1
 
 
+async def test_a_model_is_not_shared_without_an_approval(api: Api, http, model):
+    """Another project without `four_eyes` could point its aliases at it."""
+    await api.app.state.projects.create("branch")
+    branch = await api.app.state.projects.by_name("branch")
+    permissions = f"/v1/fine_tuning/checkpoints/{model}/permissions"
+    body = {"project_ids": [branch.id]}
+    async with await api.client("acme", Role.PROJECT_ADMIN) as manager:
+        assert code(await manager.post(permissions, json=body)) == (409, "approval_required")
+        made = (await manager.post(approvals(model), json={})).json()
+        assert (await manager.post(permissions, json=body)).status_code == 200
+        async with await api.client("branch") as other:
+            assert (await other.put(ALIAS, json={"model": model})).status_code == 200
+            # Revoked, or shared before the project required it.
+            await manager.delete(f"{approvals(model)}/{made['id']}")
+            refused = await other.put(f"{ALIAS}-2", json={"model": model})
+            assert code(refused) == (409, "approval_required")
+            own = await other.post(approvals(model), json={})
+            assert own.status_code == 404
+
+
+async def test_ways_around_an_approval(api: Api, http, model):
+    """What the trainer's key can reach: none of it is an alias, an export or another project."""
+    async with await api.client("acme") as second:
+        approved = await register(api)
+        assert (await second.post(approvals(approved), json={})).status_code == 200
+    split = [{"model": approved, "weight": 99}, {"model": model, "weight": 1}]
+    renamed = await register(api, created_by=(await http.get("/v1/whoami")).json()["api_key"]["id"])
+    assert (await http.put(ALIAS, json={"model": approved})).status_code == 200
+    for refused in (
+        await http.put(ALIAS, json={"targets": split}),  # as a canary
+        await http.put(ALIAS, json={"model": renamed}),  # trained again under another name
+        await http.put("/v1/aliases/other", json={"model": model}),
+        await http.put(ALIAS, json={"model": model, "force": True, "reason": "urgent"}),
+        *[await http.post(EXPORTS, json={"model": model, "format": one})
+          for one in ("adapter", "merged", "gguf")],
+    ):  # fmt: skip
+        assert code(refused) == (409, "approval_required")
+    assert code(await http.post(approvals(renamed), json={})) == (403, "own_model")
+
+
+async def test_an_older_record_names_the_key_of_a_service_account_only(api: Api, http):
+    project = await api.app.state.projects.by_name("acme")
+    accounts = ServiceAccounts(api.app.state.projects)
+    account = await accounts.create(project, "pipeline", AccountRole.MEMBER)
+    key, secret = await accounts.create_key(project, account, "a", None)
+    name = await register(api, created_by="", key_id=key.id)
+    headers = {"authorization": f"Bearer {secret}"}
+    assert code(await http.post(approvals(name), json={}, headers=headers)) == (403, "own_model")
+
+
 async def test_models_that_others_share_need_an_approval_there(api: Api, http, model):
     registry, projects = api.app.state.registry, api.app.state.projects
     acme = await projects.by_name("acme")

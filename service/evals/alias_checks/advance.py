@@ -7,8 +7,7 @@ only from the version that the check was created for.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -22,14 +21,21 @@ from service.core.records import Missing, parse
 from service.core.redis import reply, text
 from service.core.redis.transactions import Write, commit
 from service.core.storage import Storage, StorageMissing
-from service.evals.alias_checks.records import AliasChecks, CheckRecord, CheckStatus, new_check
-from service.evals.comparison.compare import Score, compare_rows
+from service.evals.alias_checks.measure import measure
+from service.evals.alias_checks.records import (
+    AliasChecks,
+    CheckRecord,
+    CheckStatus,
+    SuiteRun,
+    new_check,
+)
 from service.evals.creation import check_room
 from service.evals.records import EvalRecord, Evals, RunRecord, RunStatus
 from service.models.aliases.changes import AliasChanged, Aliases, Precondition, UnknownTarget
 from service.models.aliases.gates import GateFailed, explain
 from service.models.aliases.records import AliasRecord, Target
 from service.models.aliases.suites import SCHEDULES, next_time, write_lows
+from service.models.approvals import NotApproved
 from service.web.audit_events import AuditEvent
 from service.web.audit_trail import SYSTEM, Trail, following
 from service.work.records import WorkError
@@ -87,6 +93,9 @@ class CheckRunner:
         None is created if `is_busy`: the last one is unfinished.
         """
         redis, member = self.checks.redis, f"{project_id}/{name}"
+        trail = Trail(
+            AuditEvent.ALIAS_CHECK_CREATED, SYSTEM, project_id=project_id, objects=(name,)
+        )
 
         async def decide(pipe: Pipeline) -> tuple[None, Write | None]:
             now_s = clock.now_s()
@@ -97,19 +106,21 @@ class CheckRunner:
             alias = None if raw is None else parse(AliasRecord, raw, name)
             if alias is None or alias.schedule is None:
                 return None, lambda pipe: pipe.zrem(SCHEDULES, member)
-            following = next_time(alias.schedule.cron, now_s)
+            following_s = next_time(alias.schedule.cron, now_s)
             models = tuple(target.model for target in alias.targets)
             check = new_check(alias, models, now_s, key_id=alias.schedule.key_id)
             check = check.model_copy(update={"scheduled": True})
 
             def write(pipe: Pipeline) -> None:
-                pipe.zadd(SCHEDULES, {member: following})
+                pipe.zadd(SCHEDULES, {member: following_s})
                 if check.runs and not is_busy:
+                    trail.name(AuditEvent.ALIAS_CHECK_CREATED, [check.key_id])
                     self.checks.add(pipe, check)
 
             return None, write
 
-        await commit(redis, [self._aliases.records.key(project_id, name), SCHEDULES], decide)
+        with following(trail):
+            await commit(redis, [self._aliases.records.key(project_id, name), SCHEDULES], decide)
 
     async def advance(self, check: CheckRecord) -> None:
         """Continue a check as far as its runs have come."""
@@ -118,8 +129,8 @@ class CheckRunner:
             if any(run is None or not run.is_final for run, _ in runs):
                 return
             measured = [
-                await self._measure(check, place, run, baseline)
-                for place, (run, baseline) in enumerate(runs)
+                await self._measure(wanted, run, baseline)
+                for wanted, (run, baseline) in zip(check.runs, runs, strict=True)
                 if run is not None
             ]
             after = check.model_copy(update={"runs": tuple(measured)})
@@ -180,30 +191,11 @@ class CheckRunner:
                 f"{baseline.id} is being deleted. Change the alias's suites.",
             ) from e
 
-    async def _measure(
-        self, check: CheckRecord, place: int, run: RunRecord, baseline: RunRecord
-    ) -> Any:
-        """Return the suite's run with its limits. They stay unknown if an item has no outcome."""
-        wanted = check.runs[place]
+    async def _measure(self, wanted: SuiteRun, run: RunRecord, baseline: RunRecord) -> SuiteRun:
         if run.status is not RunStatus.COMPLETED:
             why = run.error.message if run.error else f"It is {run.status}."
             raise CheckFailed("suite_run_failed", f"The run {run.id} did not complete. {why}")
-        record = await self._evals.get(check.project_id, run.eval_id)
-        graders = [str(one["name"]) for one in record.testing_criteria] if record else []
-        rows = [await self._evals.runs.all_rows(one) for one in (baseline, run)]
-        found = await asyncio.to_thread(compare_rows, graders, rows)
-        of_run, metric = found.runs[1], wanted.suite.metric
-        if run.tally.errored:
-            return wanted
-        measured: dict[str, Sequence[Score]] = {"difference": of_run.differences, "score": of_run.scores}
-        limits = {
-            f"{name}_{limit}": getattr(one, limit)
-            for name, scores in measured.items()
-            for one in scores
-            if one.metric == metric and one.low is not None
-            for limit in ("low", "mean", "high")
-        }
-        return wanted.model_copy(update=limits)
+        return await measure(self._evals, wanted, run, baseline)
 
     async def _store(self, check: CheckRecord) -> None:
         """Store the limits of a check for changes of the alias."""
@@ -250,12 +242,27 @@ class CheckRunner:
             raise CheckFailed("alias_changed", message) from e
         except GateFailed as e:
             raise CheckFailed("gate_failed", explain(e.failed)) from e
+        except NotApproved as e:
+            raise CheckFailed("approval_required", e.message) from e
         except UnknownTarget as e:
             raise CheckFailed("model_not_found", f"The model {e.model} was deleted.") from e
         return True
 
     async def _end(self, check: CheckRecord, status: CheckStatus, **fields: Any) -> None:
         def change(current: CheckRecord) -> CheckRecord:
-            return current if current.is_final else current.end(status, clock.now_s(), **fields)
+            if current.is_final:
+                return current
+            ended = current.end(status, clock.now_s(), **fields)
+            passed = ended.status is CheckStatus.COMPLETED and ended.passed
+            trail.count(runs=len(ended.runs), passed=int(passed), moved=int(ended.moved))
+            return ended
 
-        await self.checks.change(check, change)
+        models = dict.fromkeys(run.model for run in check.runs)
+        trail = Trail(
+            AuditEvent.ALIAS_CHECK_ENDED,
+            SYSTEM,
+            project_id=check.project_id,
+            objects=(check.id, check.alias, *models),
+        )
+        with following(trail):
+            await self.checks.change(check, change)

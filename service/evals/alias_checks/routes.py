@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Annotated, ClassVar
 
 from fastapi import APIRouter, Depends, Header
@@ -12,12 +12,20 @@ from service.core import clock
 from service.core.claims import Claim
 from service.core.errors import BadRequest, Conflict, NotFound
 from service.core.records import Missing
-from service.evals.alias_checks.records import MAX_UNFINISHED, AliasChecks, CheckRecord, new_check
+from service.evals.alias_checks.measure import measure
+from service.evals.alias_checks.records import (
+    MAX_UNFINISHED,
+    AliasChecks,
+    CheckRecord,
+    SuiteRun,
+    new_check,
+)
 from service.evals.alias_checks.schemas import AliasCheck, CreateAliasCheck
 from service.evals.comparison.compare import PASSED
 from service.evals.records import Evals, RunStatus
 from service.models.aliases.changes import Aliases
 from service.models.aliases.schemas import AliasSuite
+from service.models.aliases.suites import Lows, Suite
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
@@ -116,10 +124,17 @@ add_routes(
 )
 
 
-def suite_requirement(evals: Evals) -> Callable[[str, AliasSuite], Awaitable[None]]:
-    """Return a function that raises ApiError for a suite that cannot be run."""
+def suite_requirement(
+    evals: Evals,
+) -> Callable[[str, AliasSuite, Collection[str]], Awaitable[dict[str, Lows]]]:
+    """Return a function that raises ApiError for a suite that cannot be run.
 
-    async def require(project_id: str, suite: AliasSuite) -> None:
+    It returns what the suite's own run measured by model, if its model is one of `models`.
+    """
+
+    async def require(
+        project_id: str, suite: AliasSuite, models: Collection[str]
+    ) -> dict[str, Lows]:
         record = await evals.get(project_id, suite.eval_id)
         if record is None:
             raise NotFound(f"No such eval: {suite.eval_id[:80]}", param="suites")
@@ -143,5 +158,10 @@ def suite_requirement(evals: Evals) -> Callable[[str, AliasSuite], Awaitable[Non
                 param="suites",
                 code="invalid_value",
             )
+        if run.model not in models:
+            return {}
+        chosen = Suite(**suite.model_dump())
+        own = SuiteRun(model=run.model, suite=chosen, run_id=run.id)
+        return {run.model: (await measure(evals, own, run, run)).lows()}
 
     return require

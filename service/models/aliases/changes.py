@@ -35,7 +35,14 @@ from service.models.aliases.records import (
     history_key,
     is_name,
 )
-from service.models.aliases.suites import Schedule, Suite, lows_key, schedule_next
+from service.models.aliases.suites import (
+    Lows,
+    Schedule,
+    Suite,
+    are_looser,
+    lows_key,
+    schedule_next,
+)
 from service.models.approvals import require_approvals
 from service.models.records import base_of
 from service.models.registry import ModelRegistry, users_key
@@ -57,7 +64,11 @@ class UnknownTarget(Exception):
 
 
 class ReasonMissing(Exception):
-    """Suites are overridden without a reason."""
+    """Suites are overridden, removed or loosened without a reason."""
+
+
+class HasSuites(Exception):
+    """The alias has suites, which its deletion would remove without a reason."""
 
 
 class TooManyAliases(Exception):
@@ -120,6 +131,7 @@ class Aliases:
         schedule: Schedule | Literal["keep"] | None = "keep",
         force: bool = False,
         reason: str | None = None,
+        measured: Mapping[str, Lows] | None = None,
         expected: Precondition = ANY_STATE,
     ) -> AliasRecord:
         """Point an alias at these targets, creating it if needed.
@@ -127,10 +139,11 @@ class Aliases:
         The alias keeps its gate if `gate` is None, and its suites if `suites` is. If the targets
         change, the trained models among them must meet the gate, and new models the bounds of the
         suites, unless `force` is set; the history then records the failures and the `reason`.
+        `measured` has limits of suites by model, besides those of checks.
 
         Setting the current targets and gate again changes nothing, so a repeated request does not
         alter the history that rollback uses. Raises ValueError for an invalid name, NameReserved,
-        UnknownTarget, NotApproved, GateFailed, TooManyAliases or AliasChanged.
+        UnknownTarget, NotApproved, GateFailed, ReasonMissing, TooManyAliases or AliasChanged.
         """
         if not is_name(name):
             raise ValueError(name)
@@ -152,10 +165,13 @@ class Aliases:
             await self._watch_targets(pipe, after)
             if current is None or current.targets != after.targets:
                 await self._require_approvals(pipe, after)
-            failed = await self._failed(pipe, current, after)
+            failed = await self._failed(pipe, current, after, measured or {})
             if failed and not force:
                 raise GateFailed(failed)
-            if reason is None and any(one.gate == "suite" for one in failed):
+            is_explained = reason is not None
+            if not is_explained and any(one.gate == "suite" for one in failed):
+                raise ReasonMissing
+            if not is_explained and current and are_looser(after.suites, current.suites):
                 raise ReasonMissing
             return after, self._write(current, after, "set", key_id, failed, reason)
 
@@ -194,13 +210,15 @@ class Aliases:
     async def delete(
         self, project_id: str, name: str, *, key_id: str, expected: Precondition = ANY_STATE
     ) -> None:
-        """Delete an alias and its history. Raises Missing or AliasChanged."""
+        """Delete an alias and its history. Raises Missing, AliasChanged or HasSuites."""
 
         async def decide(pipe: Pipeline) -> tuple[None, Write]:
             current = await self._current(pipe, project_id, name)
             if current is None:
                 raise Missing(name)
             expected.check(current)
+            if current.suites:
+                raise HasSuites
             return None, partial(self._write_deletion, current)
 
         await commit(self._redis, [self.records.key(project_id, name)], decide)
@@ -261,7 +279,11 @@ class Aliases:
         await require_approvals(pipe, self._registry, after.project_id, models)
 
     async def _failed(
-        self, pipe: Pipeline, current: AliasRecord | None, after: AliasRecord
+        self,
+        pipe: Pipeline,
+        current: AliasRecord | None,
+        after: AliasRecord,
+        measured: Mapping[str, Lows],
     ) -> tuple[FailedCondition, ...]:
         """Return the conditions that new targets do not meet. A change of the gate alone passes."""
         if current is not None and current.targets == after.targets:
@@ -269,9 +291,7 @@ class Aliases:
         failed = await failed_conditions(
             pipe, self._registry, after.project_id, after.targets, after.gate
         )
-        if current is None:
-            return failed
-        return failed + await failed_suites(pipe, current, after)
+        return failed + await failed_suites(pipe, current, after, measured)
 
     def _write(
         self,
@@ -285,6 +305,7 @@ class Aliases:
         """Return what writes an alias, its history and its targets' alias sets."""
         project_id, name = after.project_id, after.id
         before = () if current is None else current.targets
+        is_loosened = current is not None and are_looser(after.suites, current.suites)
         change = Change(
             id=after.etag,
             generation=after.generation,
@@ -295,7 +316,9 @@ class Aliases:
             after=after.targets,
             gate=after.gate,
             failed=failed,
-            reason=reason if failed else None,
+            suites=after.suites,
+            loosened=is_loosened,
+            reason=reason if failed or is_loosened else None,
         )
 
         def write(pipe: Pipeline) -> None:

@@ -16,7 +16,7 @@ from redis.asyncio.client import Pipeline
 from service.core.records import PREFIX, parse, parse_known
 from service.core.redis import Client, reply, text
 from service.models.aliases.records import AliasRecord, FailedCondition, Target, collection
-from service.models.aliases.suites import lows_key, read_lows
+from service.models.aliases.suites import Lows, lows_key, read_lows
 from service.models.records import (
     NAME,
     Figures,
@@ -70,20 +70,25 @@ async def failed_conditions(
 
 
 async def failed_suites(
-    pipe: Pipeline, current: AliasRecord, after: AliasRecord
+    pipe: Pipeline,
+    current: AliasRecord | None,
+    after: AliasRecord,
+    measured: Mapping[str, Lows],
 ) -> tuple[FailedCondition, ...]:
     """Return the bounds of the alias's suites that its new models do not meet.
 
-    These are the suites before the change, which a request cannot remove while it changes the
-    models. `pipe` must be in the mode that executes commands immediately. Models that are already
-    behind the alias pass.
+    These are the suites before and after the change, so that a request cannot remove them while it
+    changes the models. `measured` has limits by model that no check measured. `pipe` must be in the
+    mode that executes commands immediately. Models that are already behind the alias pass.
     """
-    served = {target.model for target in current.targets}
+    served = {target.model for target in current.targets} if current else set()
+    suites = dict.fromkeys((*(current.suites if current else ()), *after.suites))
     failed: list[FailedCondition] = []
     await pipe.watch(lows_key(after.project_id, after.id))
     for model in (target.model for target in after.targets if target.model not in served):
-        lows = await read_lows(pipe, after.project_id, after.id, model)
-        for key, bound in (pair for suite in current.suites for pair in suite.unmet(lows)):
+        checked = await read_lows(pipe, after.project_id, after.id, model)
+        lows = {**measured.get(model, {}), **checked}
+        for key, bound in (pair for suite in suites for pair in suite.unmet(lows)):
             low = lows.get(key)
             failed.append(
                 FailedCondition(

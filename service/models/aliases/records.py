@@ -72,7 +72,9 @@ class Change(Stored):
     after: tuple[Target, ...]
     gate: dict[str, str] = Field(default_factory=dict)  # after the change
     failed: tuple[FailedCondition, ...] = ()  # conditions that `force` overrode
-    reason: str | None = None  # why they were overridden
+    suites: tuple[Suite, ...] = ()  # after the change
+    loosened: bool = False  # whether a suite was removed, or a bound of one lowered
+    reason: str | None = None  # why conditions were overridden, or suites loosened
 
 
 def is_name(value: str) -> bool:

@@ -7,7 +7,7 @@ all projects.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Response
@@ -21,10 +21,10 @@ from service.core.errors import (
     PreconditionFailed,
 )
 from service.core.records import Missing
-from service.models import approvals
 from service.models.aliases.changes import (
     AliasChanged,
     Aliases,
+    HasSuites,
     NameReserved,
     NoPreviousTargets,
     Precondition,
@@ -35,6 +35,7 @@ from service.models.aliases.changes import (
 from service.models.aliases.gates import GateFailed, explain
 from service.models.aliases.records import AliasRecord
 from service.models.aliases.schemas import AliasChange, AliasObject, AliasSuite, SetAlias
+from service.models.aliases.suites import Lows
 from service.web import audit_trail
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
@@ -46,9 +47,11 @@ from service.web.resources import Deleted, ListOf, Paged, Resource, deleted, lis
 router = APIRouter(prefix="/v1/aliases", tags=["Aliases"])
 Store = Annotated[Aliases, Depends(resource("aliases"))]
 RequireSuite = Annotated[
-    Callable[[str, AliasSuite], Awaitable[None]], Depends(resource("require_suite"))
+    Callable[[str, AliasSuite, Collection[str]], Awaitable[dict[str, Lows]]],
+    Depends(resource("require_suite")),
 ]
-"""Raises NotFound or BadRequest if a suite of a project cannot be run."""
+"""Raises NotFound or BadRequest if a suite of a project cannot be run. Returns the limits that its
+own run measured, if its model is one of these."""
 _WITH_ETAG: dict[int | str, dict[str, Any]] = {
     200: {"description": "Alias object.", "headers": headers("etag")}
 }
@@ -138,8 +141,6 @@ async def rollback_alias(
         raise Conflict(
             f"The previous model, '{e.model}', no longer exists. Point the alias at another one."
         ) from e
-    except approvals.NotApproved as e:
-        raise _not_approved(name, e.model, "name") from e
     except (AliasChanged, Missing) as e:
         raise _lost_race(name) from e
     return _respond(record, response)
@@ -187,9 +188,12 @@ async def set_alias(
     `four_eyes`, a second person must have approved the models: otherwise, the request fails with
     409 `approval_required`.
     """
+    measured: dict[str, Lows] = {}
+    models = {target.model for target in body.chosen()}
     for suite in body.suites or ():
-        await require_suite(caller.project_id, suite)
-    if body.force and body.reason is not None:
+        for model, lows in (await require_suite(caller.project_id, suite, models)).items():
+            measured.setdefault(model, {}).update(lows)
+    if body.reason is not None:
         audit_trail.give_reason(body.reason)
     try:
         record = await store.put(
@@ -202,10 +206,9 @@ async def set_alias(
             schedule=body.chosen_schedule(caller.key_id),
             force=body.force,
             reason=body.reason,
+            measured=measured,
             expected=expected,
         )
-    except approvals.NotApproved as e:
-        raise _not_approved(name, e.model, "model" if body.targets is None else "targets") from e
     except (
         *(ValueError, NameReserved, UnknownTarget, GateFailed, TooManyAliases, AliasChanged),
         ReasonMissing,
@@ -221,10 +224,17 @@ async def set_alias(
     openapi_extra=needs(Permission.ALIASES_WRITE, AuditEvent.ALIAS_DELETED),
 )
 async def delete_alias(name: str, caller: Caller, store: Store, expected: IfMatch) -> Deleted:
-    """Delete an alias and its history. Its target models are kept."""
+    """Delete an alias and its history. Its target models are kept. If it has suites, remove them
+    first, with a reason.
+    """
     record = await _existing(store, caller.project_id, name)
     try:
         await store.delete(caller.project_id, record.id, key_id=caller.key_id, expected=expected)
+    except HasSuites as e:
+        raise Conflict(
+            f"The alias '{name}' has suites. Remove them first: set it with \"suites\": [] and a "
+            "'reason'."
+        ) from e
     except AliasChanged as e:
         raise _lost_race(name) from e
     except Missing as e:
@@ -269,7 +279,8 @@ def _refusal(name: str, body: SetAlias, error: Exception) -> ApiError:
             )
         case ReasonMissing():
             return BadRequest(
-                "To override the suites of an alias, send the reason with 'force'.",
+                "To override the suites of an alias, to remove one, or to lower its bound, send a "
+                "'reason'.",
                 param="reason",
                 code="missing_required_parameter",
             )
@@ -285,14 +296,6 @@ def _refusal(name: str, body: SetAlias, error: Exception) -> ApiError:
         "'/rollback'.",
         param="name",
         code="invalid_value",
-    )
-
-
-def _not_approved(name: str, model: str, param: str) -> Conflict:
-    return Conflict(
-        f"The alias '{name}' was not changed. {approvals.explain(model)}",
-        param=param,
-        code=approvals.NEEDS_APPROVAL,
     )
 
 

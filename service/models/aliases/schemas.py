@@ -140,7 +140,8 @@ class SetAlias(BaseModel):
     suites: Annotated[list[AliasSuite], Field(max_length=MAX_SUITES)] | None = Field(
         default=None,
         description="Evals that a new model must pass before the alias points at it. An alias "
-        "check runs them. The alias keeps its suites if the field is missing; `[]` removes them.",
+        "check runs them. The model of a suite's own run needs none. The alias keeps its suites if "
+        "the field is missing; `[]` removes them, which needs a `reason`.",
     )
     schedule: Cron | None = Field(
         default=None,
@@ -149,8 +150,8 @@ class SetAlias(BaseModel):
     )
     reason: Annotated[VisibleName, Field(min_length=1, max_length=500)] | None = Field(
         default=None,
-        description="Reason for `force`, required to override suites. The history and the audit "
-        "log record it.",
+        description="Reason for `force`, required to override suites, and to remove one or lower "
+        "its bound. The history and the audit log record it.",
     )
 
     @model_validator(mode="after")
@@ -277,8 +278,15 @@ class AliasChange(BaseModel):
     failed_conditions: list[FailedConditionObject] = Field(
         default=[], description="Conditions that the targets did not meet; empty unless `forced`."
     )
+    suites: list[AliasSuite] = Field(
+        default=[], description="Suites after the change; empty if there are none."
+    )
+    loosened: bool = Field(
+        default=False, description="Whether a suite was removed, or a bound of one lowered."
+    )
     reason: str | None = Field(
-        default=None, description="Reason why the conditions were overridden, or null."
+        default=None,
+        description="Reason why the conditions were overridden, or suites loosened; or null.",
     )
 
     @classmethod
@@ -295,6 +303,8 @@ class AliasChange(BaseModel):
             gate=change.gate,
             forced=bool(change.failed),
             failed_conditions=[FailedConditionObject(**one.model_dump()) for one in change.failed],
+            suites=[AliasSuite.model_validate(suite) for suite in change.suites],
+            loosened=change.loosened,
             reason=change.reason,
         )
 

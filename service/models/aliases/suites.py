@@ -8,7 +8,7 @@ Runs are compared in evals/alias_checks. This module has what a change of an ali
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
@@ -42,17 +42,34 @@ class Suite(Stored):
 
     def figures(self) -> Iterator[tuple[str, float]]:
         """Yield the name of each limit that has a bound, and the bound."""
-        name = f"{self.eval_id}.{self.run_id}.{self.metric}"
         if self.min_difference is not None:
-            yield f"{name}.difference_low", self.min_difference
+            yield f"{self.name}.difference_low", self.min_difference
         if self.min_score is not None:
-            yield f"{name}.score_low", self.min_score
+            yield f"{self.name}.score_low", self.min_score
+
+    @property
+    def name(self) -> str:
+        """What is compared with what: the same for suites that differ in their bounds only."""
+        return f"{self.eval_id}.{self.run_id}.{self.metric}"
+
+    def is_looser_than(self, other: Suite) -> bool:
+        """Return whether it lacks a bound of `other`, of the same name, or has a lower one."""
+        bounds = dict(self.figures())
+        return any(key not in bounds or bounds[key] < bound for key, bound in other.figures())
 
     def unmet(self, lows: Lows) -> Iterator[tuple[str, float]]:
         """Yield those of `figures` whose limit is below the bound, or unknown."""
         for key, bound in self.figures():
             if key not in lows or lows[key] < bound:
                 yield key, bound
+
+
+def are_looser(after: Iterable[Suite], before: Iterable[Suite]) -> bool:
+    """Return whether a suite of `before` was removed, or has a lower bound in `after`."""
+    kept: dict[str, list[Suite]] = {}
+    for suite in after:
+        kept.setdefault(suite.name, []).append(suite)
+    return any(all(new.is_looser_than(old) for new in kept.get(old.name, ())) for old in before)
 
 
 class Schedule(Stored):
