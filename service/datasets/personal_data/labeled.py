@@ -135,7 +135,11 @@ _LABELED: Final = (
     _Labeled("us_ssn", r"\bssn\b|social security(?: (?:no|number))?", r"\d{3}[- ]?\d{2}[- ]?\d{4}"),
     _Labeled("ng_nin", r"\bnin\b|national identification number", r"\d{4}[ -]?\d{3}[ -]?\d{4}"),
     _Labeled("ng_bvn", r"\bbvn\b|bank verification number", r"\d{4}[ -]?\d{3}[ -]?\d{4}"),
-    _Labeled("in_gstin", r"\bgst(?:in)?\b", r"(?i:(?:0[1-9]|[12]\d|3[0-7]|9[79])[a-z]{5}\d{4}[a-z][1-9a-z]z[0-9a-z])"),
+    _Labeled(
+        "in_gstin",
+        r"\bgst(?:in)?\b",
+        r"(?i:(?:0[1-9]|[12]\d|3[0-7]|9[79])[a-z]{5}\d{4}[a-z][1-9a-z]z[0-9a-z])",
+    ),
     _Labeled(
         "crypto_address",
         r"\b(?:bitcoin|btc|eth|usdt|trx|tron|xrp|ripple|doge(?:coin)?|litecoin|solana|sol|cardano"

@@ -337,7 +337,6 @@ def _find_vietnamese(text: str) -> Iterator[tuple[int, int]]:
         if _is_vietnamese(words, titled=titled) and _VI_PLACE.search(before) is None:
             yield start, run.end()
 
-
     for titled in _VI_TITLED.finditer(text):
         words = titled[1].split(" ")
         before = text[max(titled.start() - _VI_BEFORE_CHARS, 0) : titled.start()]
@@ -557,7 +556,9 @@ _LATIN_RUN: Final = re.compile(
     rf"(?<![\w.@/&'’-])(?:Ma\. )?{_LATIN_WORD}(?: (?:(?:{_LATIN_SMALL}) )?{_LATIN_WORD}){{1,5}}"
     r"(?![A-Za-zÀ-ɏḀ-ỿ0-9@&/]|['’][A-Za-zÀ-ɏḀ-ỿ]{2}|[-.][A-Za-zÀ-ɏḀ-ỿ])"
 )
-_LATIN_INITIAL: Final = re.compile(rf"(?<![\w.])(?:[A-Z]\. ?){{1,2}}({_LATIN_WORD})(?![\w@/-]| [A-Z])")
+_LATIN_INITIAL: Final = re.compile(
+    rf"(?<![\w.])(?:[A-Z]\. ?){{1,2}}({_LATIN_WORD})(?![\w@/-]| [A-Z])"
+)
 _LATIN_BETWEEN: Final = re.compile(rf" (?:{_LATIN_SMALL})(?= )")
 _LATIN_GREETED: Final = re.compile(
     rf"(?:^|[.!?] )(?:Hi|Hello|Hey|Dear|Thanks|Thank you|Good (?:morning|afternoon|evening)),? "
@@ -691,7 +692,9 @@ def _languages(codes: Iterable[str]) -> Iterable[_Language]:
     every = (code for one in codes for code in _ALSO.get(one, (one,)))
     own = dict.fromkeys(_BY_LANGUAGE[code] for code in every if code in _BY_LANGUAGE)
     # In these languages, names have Latin letters.
-    return own if {_INDONESIAN, _VIETNAMESE}.intersection(own) and len(own) == 1 else [*own, _BY_LATIN]
+    return (
+        own if {_INDONESIAN, _VIETNAMESE}.intersection(own) and len(own) == 1 else [*own, _BY_LATIN]
+    )
 
 
 @cache
