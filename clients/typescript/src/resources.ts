@@ -784,6 +784,27 @@ export interface FineTuningJobsEvaluationLabelsListParams extends PageParams {
   row?: number;
   /** Whether to list only the caller's labels. Default: `false`. */
   mine?: boolean;
+  /**
+   * Whether to list only labels of rows on which reviewers differ, those with opposite preferences first.
+   * Default: `false`.
+   */
+  disputed?: boolean;
+}
+
+export interface FineTuningJobsEvaluationLabelsQueueParams {
+  /** Pair of columns to compare. By default, the tuned model and the best prompt, or else the base model. */
+  compared?: string[];
+  /** Number of labels that each row should have. Rows with that many are not in the queue. Default: `2`. */
+  overlap?: number;
+  /** `line` of the only row to return, also if it is labeled. */
+  row?: number;
+  /** Maximum number of objects per page. Default: `20`. */
+  limit?: number;
+  /**
+   * Whether to show personal data in texts, or to replace it by labels such as `[EMAIL]`. The audit log notes who
+   * asked for it to be shown. Default: `show`.
+   */
+  personal_data?: "mask" | "show";
 }
 
 export interface FineTuningJobsEvaluationLabelsDeleteParams {
@@ -796,15 +817,25 @@ export interface FineTuningJobsEvaluationLabelsDeleteParams {
 export class FineTuningJobsEvaluationLabels extends APIResource {
   /**
    * List what people said about the answers of an evaluation in the order of rows, and what it says together: how
-   * often they prefer each model, and whether the measure that decided agrees with them.
+   * often they prefer each model, how well they agree with each other, and whether the measure that decided
+   * agrees with them.
    */
   list(jobId: string, params?: FineTuningJobsEvaluationLabelsListParams, options?: RequestOptions): PagePromise<T.EvaluationLabel> {
     return this.client.getPage(path`/fine_tuning/jobs/${jobId}/evaluation/labels`, { query: params, ...options });
   }
 
   /**
+   * Retrieve the next rows that the caller has not labeled, with two answers each, and the progress of all
+   * reviewers. Which model gave which answer is not said until it is labeled.
+   */
+  queue(jobId: string, params?: FineTuningJobsEvaluationLabelsQueueParams, options?: RequestOptions): APIPromise<T.EvaluationLabelQueue> {
+    return this.client.get(path`/fine_tuning/jobs/${jobId}/evaluation/labels/queue`, { query: params, ...options });
+  }
+
+  /**
    * Say which of two answers to a row is better, or change one's own label. Each reviewer has one label per row
-   * and pair of columns.
+   * and pair of columns. The response names the column of the better answer, also if the queue showed the answers
+   * without their columns.
    */
   set(row: number, params: { job_id: string } & T.PutEvaluationLabel, options?: RequestOptions): APIPromise<T.EvaluationLabel> {
     const { job_id, ...rest } = params;
@@ -994,7 +1025,7 @@ export class FineTuningCheckpointsPermissions extends APIResource {
   /**
    * Let other projects send requests to a trained model or a checkpoint, also through aliases of their own. They
    * cannot export, delete or train on it, and their requests count as their own usage. An existing permission is
-   * kept.
+   * kept. If the project has `four_eyes`, a second person must have approved the model.
    */
   create(model: string, params: T.CreateCheckpointPermissions, options?: RequestOptions): APIPromise<{ data: T.CheckpointPermission[] }> {
     return this.client.post(path`/fine_tuning/checkpoints/${model}/permissions`, { body: params, ...options });
@@ -1451,7 +1482,10 @@ export class Aliases extends APIResource {
     return this.client.put(path`/aliases/${name}`, { body: params, ...options });
   }
 
-  /** Delete an alias and its history. Its target models are kept. */
+  /**
+   * Delete an alias and its history. Its target models are kept. If it has suites, remove them first, with a
+   * reason.
+   */
   delete(name: string, options?: RequestOptions): APIPromise<T.ProjectObjectDeleted> {
     return this.client.delete(path`/aliases/${name}`, options);
   }
@@ -2001,6 +2035,8 @@ export interface EvalsListParams extends PageParams {
 export interface EvalsCompareParams extends PageParams {
   /** IDs of 2 to 5 ended runs, separated by commas. The first is the baseline. */
   runs: string;
+  /** Only items with this change. Defaults to all. */
+  change?: "worse" | "missing" | "equal" | "better";
   /** Format: JSON or Markdown. Defaults to JSON, or to Markdown if the header `Accept` is `text/markdown`. */
   format?: "json" | "md";
   /**

@@ -146,7 +146,7 @@ export interface HumanReviewAgreement {
   metric: string;
   /** Number of pairs on which both agree; a tie of the metric counts as half. */
   agreements: number;
-  /** Number of labels with a preference. */
+  /** Number of pairs of answers of which most labels prefer one. */
   pairs: number;
   /** Share of these pairs, with Wilson's interval. */
   share: HumanReviewShare;
@@ -177,7 +177,11 @@ export interface AliasChange {
   forced?: boolean;
   /** Conditions that the targets did not meet; empty unless `forced`. */
   failed_conditions?: FailedCondition[];
-  /** Reason why the conditions were overridden, or null. */
+  /** Suites after the change; empty if there are none. */
+  suites?: AliasSuite[];
+  /** Whether a suite was removed, or a bound of one lowered. Default: `false`. */
+  loosened?: boolean;
+  /** Reason why the conditions were overridden, or suites loosened; or null. */
   reason?: string | null;
 }
 
@@ -244,8 +248,16 @@ export interface AliasCheckRun {
    * could not be answered or graded.
    */
   difference_low: number | null;
+  /** Mean difference to the baseline; null like its lower limit. */
+  difference_mean?: number | null;
+  /** Upper limit of the interval; null like the lower one. */
+  difference_high?: number | null;
   /** Lower limit of the 95% interval of the mean score; null like the other. */
   score_low: number | null;
+  /** Mean score; null like its lower limit. */
+  score_mean?: number | null;
+  /** Upper limit of the interval; null like the lower one. */
+  score_high?: number | null;
   /** Whether no limit is below its bound. */
   passed: boolean;
 }
@@ -274,6 +286,8 @@ export interface Alias {
   suites?: AliasSuite[];
   /** Cron expression in UTC of the times at which the suites are run again; null if there is none. */
   schedule?: string | null;
+  /** Time of the next check by the schedule, as a Unix timestamp in seconds; null without a schedule or suites. */
+  next_check_at?: number | null;
 }
 
 /** An eval that a new model must pass before the alias points at it. */
@@ -306,6 +320,14 @@ export interface ApiKeyLimitUsage {
   concurrent_requests: LimitUsage;
   /** A limit, and how much of it is used. */
   concurrent_streams: LimitUsage;
+}
+
+/** An answer without the column that gave it. */
+export interface AnswerToLabel {
+  /** Text of the answer. */
+  text: string;
+  /** Tool calls of the answer. */
+  tool_calls: Record<string, unknown>[];
 }
 
 /** Outcome of a rewrite for the append-only file of Redis. */
@@ -737,18 +759,18 @@ export interface CompletionChoice {
   [key: string]: unknown;
 }
 
-/** Items whose answers are sampled with chat completions. */
+/** Items whose answers are sampled with chat completions, or stored chat completions. */
 export interface CompletionsDataSource {
   /** Always `completions`. */
   type: "completions";
   /** Source of the items. */
-  source: FileContentSource | FileIdSource;
+  source: FileContentSource | FileIdSource | StoredCompletionsSource;
   /**
    * Model to sample from: a base model, a trained model, a checkpoint or an alias. An alias is resolved for each
    * item.
    */
   model?: string | null;
-  /** Prompt of an item. */
+  /** Prompt of an item. If it is omitted, stored answers are graded as they are. */
   input_messages?: TemplateMessages | ItemReferenceMessages | null;
   /** Sampling parameters of chat completions. */
   sampling_params?: CompletionsSamplingParams | null;
@@ -1112,8 +1134,8 @@ export interface CreateErasure {
 
 /** Request body to create an eval. */
 export interface CreateEval {
-  /** Schema of the items. */
-  data_source_config: CreateEvalDataSourceConfig;
+  /** Schema of the items, or which stored chats they are. */
+  data_source_config: CreateEvalDataSourceConfig | CreateEvalLogsDataSourceConfig;
   /** Graders of each item. Their names must be distinct. */
   testing_criteria: (StringCheckGrader | TextSimilarityGrader | LabelModelGrader | ScoreModelGrader | PythonGrader | MultiGrader | ChrfGrader | JsonSchemaGrader | ToolCallGrader | LanguageGrader | LabelGrader)[];
   /** Key-value pairs of your own; up to 16. */
@@ -2148,6 +2170,8 @@ export interface EvalComparison {
   eval_id: string;
   /** Runs as requested. The baseline is first. */
   runs: EvalComparisonRun[];
+  /** Number of items by change. A change that no item has is missing. */
+  changes?: Record<string, number>;
   /** Page of items. Those that got worse are first. */
   items: EvalComparisonItem[];
   /** Whether there are more items after this page. */
@@ -2209,6 +2233,8 @@ export interface EvalComparisonOutput {
   answer: string;
   /** Scores by grader. */
   scores: Record<string, number>;
+  /** Number of labels in place of personal data; null if it is not masked. */
+  masked_values?: number | null;
 }
 
 /** Figures of one run of a comparison. */
@@ -2281,8 +2307,7 @@ export interface Eval {
   created_at: number;
   /** Name of the eval. */
   name: string;
-  /** Schema of a row of a run's data source. */
-  data_source_config: EvalDataSourceConfig;
+  data_source_config: EvalDataSourceConfig | EvalLogsDataSourceConfig;
   /** Graders of each item. */
   testing_criteria: (StringCheckGrader | TextSimilarityGrader | LabelModelGrader | ScoreModelGrader | PythonGrader | MultiGrader | ChrfGrader | JsonSchemaGrader | ToolCallGrader | LanguageGrader | LabelGrader)[];
   /** Key-value pairs that were set by the project. */
@@ -2344,8 +2369,8 @@ export interface EvalRunModelUsage {
 }
 
 /**
- * Run of an eval. `items`, `started_at`, `finished_at` and `estimated_finish` are extensions of OpenAI's
- * schema.
+ * Run of an eval. `items`, `deleted_items`, `started_at`, `finished_at` and `estimated_finish` are extensions
+ * of OpenAI's schema.
  */
 export interface EvalRun {
   /** ID of the run, prefixed with `evalrun_`. */
@@ -2359,7 +2384,7 @@ export interface EvalRun {
   name: string;
   /** Status of the run. */
   status: EvalRunStatus;
-  /** Model to sample from; empty if the answers are given. */
+  /** Model to sample from; empty if the answers are given or stored. */
   model: string;
   /** Data source as requested. */
   data_source: JsonlDataSource | CompletionsDataSource | ResponsesDataSource;
@@ -2377,6 +2402,8 @@ export interface EvalRun {
   metadata: Record<string, string>;
   /** Number of items; null until they are checked. */
   items: number | null;
+  /** Number of items whose stored chat was deleted, or expired, before the run read it. They have no outcome. */
+  deleted_items: number;
   /** Unix timestamp in seconds of the start. */
   started_at: number | null;
   /** Unix timestamp in seconds of the end. */
@@ -2430,6 +2457,37 @@ export interface EvaluationLabel {
   created_at: number;
   /** Time of the last change, in Unix seconds. */
   labeled_at: number;
+}
+
+/** The next answers for the caller to compare. */
+export interface EvaluationLabelQueue {
+  object: "fine_tuning.job.evaluation.label_queue";
+  /** Answers to compare, the next first. */
+  tasks: EvaluationLabelTask[];
+  /** The columns that are compared, by name. */
+  compared: string[];
+  /** All pairs of columns that can be compared, the most important first. */
+  pairs: string[][];
+  /** Progress of all reviewers. */
+  progress: LabelProgress;
+}
+
+/** Two answers to a row for the caller to compare, without the columns that gave them. */
+export interface EvaluationLabelTask {
+  /** `line` of the row in the report. */
+  row: number;
+  /** Language of the row; null if unknown. */
+  language: string | null;
+  /** Messages that were answered. */
+  prompt: Record<string, unknown>[];
+  /** The two answers. Their order is random for each reviewer and row, and stays. */
+  answers: AnswerToLabel[];
+  /** Digest of what is shown. Send it with the label. */
+  shown: string;
+  /** Number of labels that the pair of answers has. */
+  labels: number;
+  /** Number of values replaced by labels such as `[EMAIL]`. Only with `personal_data=mask`. */
+  masked_values?: number | null;
 }
 
 /** Status of the evaluation of a job. */
@@ -3212,6 +3270,20 @@ export interface LabelModelGrader {
   passing_labels: string[];
 }
 
+/** Progress of the review of a pair of columns. */
+export interface LabelProgress {
+  /** Number of rows with two different answers. */
+  rows: number;
+  /** Number of rows with `overlap` labels. */
+  done: number;
+  /** Number of rows in the caller's queue. */
+  open: number;
+  /** Number of rows that the caller has labeled. */
+  own: number;
+  /** Reviewers, the most labels first. */
+  reviewers: ReviewerProgress[];
+}
+
 /** Grader that detects the language of a text. Scores 1 for the expected one, else 0. */
 export interface LanguageGrader {
   /** Name of the grader. */
@@ -3263,6 +3335,22 @@ export interface CheckpointPermissionList {
 /** Kind of a model in a list. */
 export type ListedKind = "base" | "alias" | "trained" | "shared";
 
+/** Stored chats as items. `stored_completions` is an older name of `logs`. */
+export interface CreateEvalLogsDataSourceConfig {
+  type: "logs" | "stored_completions";
+  /** Metadata that the chats of all runs must have. */
+  metadata?: Record<string, string> | null;
+}
+
+/** Stored chats as items, and the schema of a row: `item` and `sample`. */
+export interface EvalLogsDataSourceConfig {
+  type: "logs" | "stored_completions";
+  /** JSON Schema of a row: `item`, and `sample` if it is included. */
+  schema: Record<string, unknown>;
+  /** Metadata that the chats of all runs must have. */
+  metadata: Record<string, string> | null;
+}
+
 /** LoRA adapter options. The service chooses a value for each omitted option. */
 export interface LoraOptions {
   /** LoRA rank, 1 to 512. The serving engine may have a lower limit. Default: `auto`. */
@@ -3304,7 +3392,7 @@ export interface Mark {
   kind: string;
 }
 
-/** A row of a file, with the positions of personal data in it. */
+/** A row of a file, with what the report found in it, and the positions of personal data. */
 export interface MarkedRow {
   /** Position of the row: its line as a string. */
   id: string;
@@ -3614,6 +3702,12 @@ export interface Model {
   fine_tuning_job?: string | null;
   /** Origin of an imported model; null for other models. */
   origin?: ModelOrigin | null;
+  /**
+   * ID of the service account that trained or imported the model; otherwise of the bearer of a token of the
+   * identity provider, or of the API key. This person cannot approve it. Null if it is unknown, for models of
+   * other projects, and for other models.
+   */
+  created_by?: string | null;
   /** Targets of an alias; null for other models. */
   alias_of?: AliasTarget[] | null;
 }
@@ -3922,6 +4016,10 @@ export interface HumanReviewPreference {
   b_better: number;
   /** Share of labels that prefer `a`, where a tie counts as half. The interval is clustered by prompt. */
   win_rate: HumanReviewShare;
+  /** Column that people prefer; null if the labels do not show one. */
+  preferred: string | null;
+  /** Agreement of reviewers; null if no two preferred an answer to the same row. */
+  reliability: HumanReviewReliability | null;
 }
 
 /** Hyperparameters of continued pre-training: those of supervised fine-tuning. */
@@ -4066,10 +4164,18 @@ export type FilePurpose = "fine-tune" | "fine-tune-results" | "user_data" | "eva
 
 /** Request to say which of two answers to a row is better. */
 export interface PutEvaluationLabel {
-  /** The two columns of the report whose answers were compared, in the order in which they were shown. */
+  /**
+   * The two columns of the report whose answers were compared, in the order in which they were shown; with
+   * `shown`, in any order.
+   */
   compared: string[];
-  /** Column of the better answer, or `tie`. */
+  /** Column of the better answer, or `tie`; with `shown`, `first`, `second` or `tie`. */
   winner: string;
+  /**
+   * `shown` of the queue's task, if the answers were shown without their columns. A label of answers that have
+   * changed since then is refused.
+   */
+  shown?: string | null;
   /** Note for other reviewers. */
   note?: string | null;
   /** Milliseconds that the decision took. */
@@ -4234,6 +4340,23 @@ export interface ReinforcementMethod {
   hyperparameters?: ReinforcementHyperparameters;
 }
 
+/** Agreement of reviewers with each other: Krippendorff's alpha. */
+export interface HumanReviewReliability {
+  /**
+   * 1 if reviewers always agree, and 0 if they agree by chance. From 0.8, one can rely on their labels; below
+   * 0.667, they support no conclusion.
+   */
+  alpha: number;
+  /** Lower limit of its 95% interval. */
+  low: number;
+  /** Upper limit of its 95% interval. */
+  high: number;
+  /** Number of rows with labels of two or more reviewers. */
+  rows: number;
+  /** Number of these rows on which reviewers differ. */
+  disputed: number;
+}
+
 /** State of a replica. */
 export type ReplicaState = "starting" | "warming" | "serving" | "ejected" | "leaving";
 
@@ -4255,18 +4378,18 @@ export interface ModelResponse {
   [key: string]: unknown;
 }
 
-/** Items whose answers are sampled with responses. */
+/** Items whose answers are sampled with responses, or stored responses. */
 export interface ResponsesDataSource {
   /** Always `responses`. */
   type: "responses";
   /** Source of the items. */
-  source: FileContentSource | FileIdSource;
+  source: FileContentSource | FileIdSource | StoredResponsesSource;
   /**
    * Model to sample from: a base model, a trained model, a checkpoint or an alias. An alias is resolved for each
    * item.
    */
   model?: string | null;
-  /** Prompt of an item. */
+  /** Prompt of an item. If it is omitted, stored answers are graded as they are. */
   input_messages?: TemplateMessages | ItemReferenceMessages | null;
   /** Sampling parameters of responses. */
   sampling_params?: ResponsesSamplingParams | null;
@@ -4310,6 +4433,16 @@ export interface RetrievalSigns {
 
 /** What a reviewer decided on a row. */
 export type ReviewLabel = "approved" | "rejected" | "edited" | "unsure";
+
+/** Number of rows that a reviewer has labeled. */
+export interface ReviewerProgress {
+  /** ID of the API key, or subject of the token. */
+  reviewer: string;
+  /** Whether it is the caller. */
+  is_own: boolean;
+  /** Number of rows with a label of the reviewer. */
+  labels: number;
+}
 
 /**
  * Role of a key. It determines what the key may do in its project and, for `admin` and `auditor`, in the whole
@@ -4523,8 +4656,9 @@ export interface PutAlias {
    */
   force?: boolean;
   /**
-   * Evals that a new model must pass before the alias points at it. An alias check runs them. The alias keeps its
-   * suites if the field is missing; `[]` removes them.
+   * Evals that a new model must pass before the alias points at it. An alias check runs them. The model of a
+   * suite's own run needs none. The alias keeps its suites if the field is missing; `[]` removes them, which
+   * needs a `reason`.
    */
   suites?: AliasSuite[] | null;
   /**
@@ -4532,7 +4666,10 @@ export interface PutAlias {
    * its schedule if the field is missing; null removes it.
    */
   schedule?: string | null;
-  /** Reason for `force`, required to override suites. The history and the audit log record it. */
+  /**
+   * Reason for `force`, required to override suites, and to remove one or lower its bound. The history and the
+   * audit log record it.
+   */
   reason?: string | null;
 }
 
@@ -4677,6 +4814,62 @@ export interface StoredChatsDeleted {
   deleted: true;
   /** Number of chat completions that were deleted. */
   count: number;
+}
+
+/** Stored chat completions. */
+export interface StoredCompletionsSource {
+  /** Only chats that this model answered; null for all models. */
+  model?: string | null;
+  /** Metadata that a chat must have, besides the eval's. All pairs must match. */
+  metadata?: Record<string, string> | null;
+  /** Earliest time of a chat, as a Unix timestamp in seconds. */
+  created_after?: number | null;
+  /** Latest time of a chat, as a Unix timestamp in seconds. */
+  created_before?: number | null;
+  /** Maximum number of items. If there are more chats, the newest are used. */
+  limit?: number | null;
+  /**
+   * `mask` replaces values that are found to be personal, and numbers that may be, in the chats before they are
+   * sampled, graded and stored with the run. By default, they are as they were stored. An extension of OpenAI's
+   * schema.
+   */
+  personal_data?: "keep" | "mask" | null;
+  /** Always `stored_completions`. */
+  type: "stored_completions";
+}
+
+/** Stored responses. `limit` and `personal_data` are extensions of OpenAI's schema. */
+export interface StoredResponsesSource {
+  /** Only chats that this model answered; null for all models. */
+  model?: string | null;
+  /** Metadata that a chat must have, besides the eval's. All pairs must match. */
+  metadata?: Record<string, string> | null;
+  /** Earliest time of a chat, as a Unix timestamp in seconds. */
+  created_after?: number | null;
+  /** Latest time of a chat, as a Unix timestamp in seconds. */
+  created_before?: number | null;
+  /** Maximum number of items. If there are more chats, the newest are used. */
+  limit?: number | null;
+  /**
+   * `mask` replaces values that are found to be personal, and numbers that may be, in the chats before they are
+   * sampled, graded and stored with the run. By default, they are as they were stored. An extension of OpenAI's
+   * schema.
+   */
+  personal_data?: "keep" | "mask" | null;
+  /** Always `responses`. */
+  type: "responses";
+  /** Text in the instructions of a response. Case is ignored. */
+  instructions_search?: string | null;
+  /** Reasoning effort of the request. */
+  reasoning_effort?: "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max" | null;
+  /** Temperature of the request. */
+  temperature?: number | null;
+  /** Nucleus sampling probability of the request. */
+  top_p?: number | null;
+  /** Names of functions, all of which the request must have. */
+  tools?: string[] | null;
+  /** Must be null or empty: `user` is not stored. */
+  users?: string[] | null;
 }
 
 /** Options for streaming responses. */
@@ -5099,11 +5292,11 @@ export interface ValidatedGrader {
 }
 
 /** Kind of verdict. */
-export type FineTuningVerdictKind = "serve" | "prompt" | "retrieval" | "worse" | "memorized" | "forgot" | "overfit" | "solved_already" | "no_gain" | "cannot_tell";
+export type FineTuningVerdictKind = "serve" | "prompt" | "retrieval" | "worse" | "memorized" | "forgot" | "overfit" | "solved_already" | "no_gain" | "cannot_tell" | "disputed";
 
 /** Conclusion of an evaluation. */
 export interface FineTuningVerdict {
-  /** Kind of conclusion. */
+  /** Kind of conclusion. It is `disputed` if people's labels contradict the measure. */
   kind: FineTuningVerdictKind;
   /** Conclusion in one sentence, with its figures. */
   sentence: string;
@@ -5115,6 +5308,10 @@ export interface FineTuningVerdict {
   recommendation: string;
   /** The recommendation as a code and figures; null if an earlier version wrote it. */
   recommendation_details?: Statement | null;
+  /** What people prefer, if their labels show it and they agree with each other. */
+  reasons?: string[];
+  /** The reasons as codes and figures, in the same order. */
+  reason_details?: Statement[];
   /** Findings that do not change the conclusion. */
   warnings?: string[];
   /** The warnings as codes and figures, in the same order. Empty if an earlier version wrote them. */

@@ -407,6 +407,15 @@ class ApiKeyLimits(TypedDict):
     concurrent_streams: NotRequired[int | Literal["unlimited"] | None]
 
 
+class CreateEvalLogsDataSourceConfig(TypedDict):
+    """
+    Stored chats as items. `stored_completions` is an older name of `logs`.
+    """
+
+    type: Literal["logs", "stored_completions"]
+    metadata: NotRequired[dict[str, str] | None]
+
+
 class LoraOptions(TypedDict):
     """
     LoRA adapter options. The service chooses a value for each omitted option.
@@ -499,6 +508,7 @@ class PutEvaluationLabel(TypedDict):
 
     compared: list[str]
     winner: str
+    shown: NotRequired[str | None]
     note: NotRequired[str | None]
     took_ms: NotRequired[int | None]
 
@@ -598,6 +608,42 @@ class PutRecognizer(TypedDict):
 
     pattern: NotRequired[str | None]
     terms: NotRequired[list[str]]
+
+
+class StoredCompletionsSource(TypedDict):
+    """
+    Stored chat completions.
+    """
+
+    model: NotRequired[str | None]
+    metadata: NotRequired[dict[str, str] | None]
+    created_after: NotRequired[int | None]
+    created_before: NotRequired[int | None]
+    limit: NotRequired[int | None]
+    personal_data: NotRequired[Literal["keep", "mask"] | None]
+    type: Literal["stored_completions"]
+
+
+class StoredResponsesSource(TypedDict):
+    """
+    Stored responses. `limit` and `personal_data` are extensions of OpenAI's schema.
+    """
+
+    model: NotRequired[str | None]
+    metadata: NotRequired[dict[str, str] | None]
+    created_after: NotRequired[int | None]
+    created_before: NotRequired[int | None]
+    limit: NotRequired[int | None]
+    personal_data: NotRequired[Literal["keep", "mask"] | None]
+    type: Literal["responses"]
+    instructions_search: NotRequired[str | None]
+    reasoning_effort: NotRequired[
+        Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None
+    ]
+    temperature: NotRequired[float | None]
+    top_p: NotRequired[float | None]
+    tools: NotRequired[list[str] | None]
+    users: NotRequired[list[str] | None]
 
 
 class StreamOptions(TypedDict):
@@ -1339,11 +1385,11 @@ class WandbIntegration(TypedDict):
 
 class CompletionsDataSource(TypedDict):
     """
-    Items whose answers are sampled with chat completions.
+    Items whose answers are sampled with chat completions, or stored chat completions.
     """
 
     type: Literal["completions"]
-    source: FileContentSource | FileIdSource
+    source: FileContentSource | FileIdSource | StoredCompletionsSource
     model: NotRequired[str | None]
     input_messages: NotRequired[TemplateMessages | ItemReferenceMessages | None]
     sampling_params: NotRequired[CompletionsSamplingParams | None]
@@ -1408,11 +1454,11 @@ class ReinforcementMethod(TypedDict):
 
 class ResponsesDataSource(TypedDict):
     """
-    Items whose answers are sampled with responses.
+    Items whose answers are sampled with responses, or stored responses.
     """
 
     type: Literal["responses"]
-    source: FileContentSource | FileIdSource
+    source: FileContentSource | FileIdSource | StoredResponsesSource
     model: NotRequired[str | None]
     input_messages: NotRequired[TemplateMessages | ItemReferenceMessages | None]
     sampling_params: NotRequired[ResponsesSamplingParams | None]
@@ -1465,7 +1511,7 @@ class CreateEval(TypedDict):
     Request body to create an eval.
     """
 
-    data_source_config: CreateEvalDataSourceConfig
+    data_source_config: CreateEvalDataSourceConfig | CreateEvalLogsDataSourceConfig
     testing_criteria: list[
         StringCheckGrader
         | TextSimilarityGrader

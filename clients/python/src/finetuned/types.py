@@ -265,9 +265,25 @@ class AliasCheckRun(ApiObject):
     """
     Lower limit of the 95% interval of the difference to the baseline; null until it is known, and if an item could not be answered or graded.
     """
+    difference_mean: float | None = None
+    """
+    Mean difference to the baseline; null like its lower limit.
+    """
+    difference_high: float | None = None
+    """
+    Upper limit of the interval; null like the lower one.
+    """
     score_low: float | None
     """
     Lower limit of the 95% interval of the mean score; null like the other.
+    """
+    score_mean: float | None = None
+    """
+    Mean score; null like its lower limit.
+    """
+    score_high: float | None = None
+    """
+    Upper limit of the interval; null like the lower one.
     """
     passed: bool
     """
@@ -310,6 +326,21 @@ class Liveness(ApiObject):
     status: Literal["ok"]
     """
     Always `ok`.
+    """
+
+
+class AnswerToLabel(ApiObject):
+    """
+    An answer without the column that gave it.
+    """
+
+    text: str
+    """
+    Text of the answer.
+    """
+    tool_calls: list[dict[str, Any]]
+    """
+    Tool calls of the answer.
     """
 
 
@@ -1581,6 +1612,10 @@ class EvalComparisonOutput(ApiObject):
     """
     Scores by grader.
     """
+    masked_values: int | None = None
+    """
+    Number of labels in place of personal data; null if it is not masked.
+    """
 
 
 class EvalComparisonScore(ApiObject):
@@ -1807,6 +1842,41 @@ class EvaluationLabel(ApiObject):
     labeled_at: int
     """
     Time of the last change, in Unix seconds.
+    """
+
+
+class EvaluationLabelTask(ApiObject):
+    """
+    Two answers to a row for the caller to compare, without the columns that gave them.
+    """
+
+    row: int
+    """
+    `line` of the row in the report.
+    """
+    language: str | None
+    """
+    Language of the row; null if unknown.
+    """
+    prompt: list[dict[str, Any]]
+    """
+    Messages that were answered.
+    """
+    answers: list[AnswerToLabel]
+    """
+    The two answers. Their order is random for each reviewer and row, and stays.
+    """
+    shown: str
+    """
+    Digest of what is shown. Send it with the label.
+    """
+    labels: int
+    """
+    Number of labels that the pair of answers has.
+    """
+    masked_values: int | None = None
+    """
+    Number of values replaced by labels such as `[EMAIL]`. Only with `personal_data=mask`.
     """
 
 
@@ -2635,6 +2705,34 @@ class ListedKind(RootModel[Literal["base", "alias", "trained", "shared"]]):
     root: Literal["base", "alias", "trained", "shared"]
     """
     Kind of a model in a list.
+    """
+
+
+class CreateEvalLogsDataSourceConfig(ApiObject):
+    """
+    Stored chats as items. `stored_completions` is an older name of `logs`.
+    """
+
+    type: Literal["logs", "stored_completions"]
+    metadata: dict[str, str] | None = None
+    """
+    Metadata that the chats of all runs must have.
+    """
+
+
+class EvalLogsDataSourceConfig(ApiObject):
+    """
+    Stored chats as items, and the schema of a row: `item` and `sample`.
+    """
+
+    type: Literal["logs", "stored_completions"]
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+    """
+    JSON Schema of a row: `item`, and `sample` if it is included.
+    """
+    metadata: dict[str, str] | None
+    """
+    Metadata that the chats of all runs must have.
     """
 
 
@@ -3491,11 +3589,15 @@ class PutEvaluationLabel(ApiObject):
 
     compared: list[str]
     """
-    The two columns of the report whose answers were compared, in the order in which they were shown.
+    The two columns of the report whose answers were compared, in the order in which they were shown; with `shown`, in any order.
     """
     winner: str
     """
-    Column of the better answer, or `tie`.
+    Column of the better answer, or `tie`; with `shown`, `first`, `second` or `tie`.
+    """
+    shown: str | None = None
+    """
+    `shown` of the queue's task, if the answers were shown without their columns. A label of answers that have changed since then is refused.
     """
     note: str | None = None
     """
@@ -3736,6 +3838,33 @@ class ReinforcementHyperparameters(ApiObject):
     """
 
 
+class HumanReviewReliability(ApiObject):
+    """
+    Agreement of reviewers with each other: Krippendorff's alpha.
+    """
+
+    alpha: float
+    """
+    1 if reviewers always agree, and 0 if they agree by chance. From 0.8, one can rely on their labels; below 0.667, they support no conclusion.
+    """
+    low: float
+    """
+    Lower limit of its 95% interval.
+    """
+    high: float
+    """
+    Upper limit of its 95% interval.
+    """
+    rows: int
+    """
+    Number of rows with labels of two or more reviewers.
+    """
+    disputed: int
+    """
+    Number of these rows on which reviewers differ.
+    """
+
+
 class ModelResponse(ApiObject):
     """
     Response, as in the OpenAI Responses API.
@@ -3839,6 +3968,25 @@ class RetrievalSigns(ApiObject):
     base_right: int
     """
     Number of these rows that the base model answered correctly.
+    """
+
+
+class ReviewerProgress(ApiObject):
+    """
+    Number of rows that a reviewer has labeled.
+    """
+
+    reviewer: str
+    """
+    ID of the API key, or subject of the token.
+    """
+    is_own: bool
+    """
+    Whether it is the caller.
+    """
+    labels: int
+    """
+    Number of rows with a label of the reviewer.
     """
 
 
@@ -4346,6 +4494,102 @@ class StoredChatsDeleted(ApiObject):
     count: int
     """
     Number of chat completions that were deleted.
+    """
+
+
+class StoredCompletionsSource(ApiObject):
+    """
+    Stored chat completions.
+    """
+
+    model: str | None = None
+    """
+    Only chats that this model answered; null for all models.
+    """
+    metadata: dict[str, str] | None = None
+    """
+    Metadata that a chat must have, besides the eval's. All pairs must match.
+    """
+    created_after: int | None = None
+    """
+    Earliest time of a chat, as a Unix timestamp in seconds.
+    """
+    created_before: int | None = None
+    """
+    Latest time of a chat, as a Unix timestamp in seconds.
+    """
+    limit: int | None = None
+    """
+    Maximum number of items. If there are more chats, the newest are used.
+    """
+    personal_data: Literal["keep", "mask"] | None = None
+    """
+    `mask` replaces values that are found to be personal, and numbers that may be, in the chats before they are sampled, graded and stored with the run. By default, they are as they were stored. An extension of OpenAI's schema.
+    """
+    type: Literal["stored_completions"]
+    """
+    Always `stored_completions`.
+    """
+
+
+class StoredResponsesSource(ApiObject):
+    """
+    Stored responses. `limit` and `personal_data` are extensions of OpenAI's schema.
+    """
+
+    model: str | None = None
+    """
+    Only chats that this model answered; null for all models.
+    """
+    metadata: dict[str, str] | None = None
+    """
+    Metadata that a chat must have, besides the eval's. All pairs must match.
+    """
+    created_after: int | None = None
+    """
+    Earliest time of a chat, as a Unix timestamp in seconds.
+    """
+    created_before: int | None = None
+    """
+    Latest time of a chat, as a Unix timestamp in seconds.
+    """
+    limit: int | None = None
+    """
+    Maximum number of items. If there are more chats, the newest are used.
+    """
+    personal_data: Literal["keep", "mask"] | None = None
+    """
+    `mask` replaces values that are found to be personal, and numbers that may be, in the chats before they are sampled, graded and stored with the run. By default, they are as they were stored. An extension of OpenAI's schema.
+    """
+    type: Literal["responses"]
+    """
+    Always `responses`.
+    """
+    instructions_search: str | None = None
+    """
+    Text in the instructions of a response. Case is ignored.
+    """
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
+        None
+    )
+    """
+    Reasoning effort of the request.
+    """
+    temperature: float | None = None
+    """
+    Temperature of the request.
+    """
+    top_p: float | None = None
+    """
+    Nucleus sampling probability of the request.
+    """
+    tools: list[str] | None = None
+    """
+    Names of functions, all of which the request must have.
+    """
+    users: list[str] | None = None
+    """
+    Must be null or empty: `user` is not stored.
     """
 
 
@@ -4987,9 +5231,10 @@ class FineTuningVerdict(ApiObject):
         "solved_already",
         "no_gain",
         "cannot_tell",
+        "disputed",
     ]
     """
-    Kind of conclusion.
+    Kind of conclusion. It is `disputed` if people's labels contradict the measure.
     """
     sentence: str
     """
@@ -5010,6 +5255,14 @@ class FineTuningVerdict(ApiObject):
     recommendation_details: Statement | None = None
     """
     The recommendation as a code and figures; null if an earlier version wrote it.
+    """
+    reasons: list[str] | None = None
+    """
+    What people prefer, if their labels show it and they agree with each other.
+    """
+    reason_details: list[Statement] | None = None
+    """
+    The reasons as codes and figures, in the same order.
     """
     warnings: list[str] | None = None
     """
@@ -5943,7 +6196,7 @@ class HumanReviewAgreement(ApiObject):
     """
     pairs: int
     """
-    Number of labels with a preference.
+    Number of pairs of answers of which most labels prefer one.
     """
     share: HumanReviewShare
     """
@@ -6004,9 +6257,17 @@ class AliasChange(ApiObject):
     """
     Conditions that the targets did not meet; empty unless `forced`.
     """
+    suites: Annotated[list[AliasSuite], Field(validate_default=True)] = []
+    """
+    Suites after the change; empty if there are none.
+    """
+    loosened: bool = False
+    """
+    Whether a suite was removed, or a bound of one lowered.
+    """
     reason: str | None = None
     """
-    Reason why the conditions were overridden, or null.
+    Reason why the conditions were overridden, or suites loosened; or null.
     """
 
 
@@ -6117,6 +6378,10 @@ class Alias(ApiObject):
     schedule: str | None = None
     """
     Cron expression in UTC of the times at which the suites are run again; null if there is none.
+    """
+    next_check_at: int | None = None
+    """
+    Time of the next check by the schedule, as a Unix timestamp in seconds; null without a schedule or suites.
     """
 
 
@@ -8012,9 +8277,36 @@ class LabelModelGrader(ApiObject):
     """
 
 
+class LabelProgress(ApiObject):
+    """
+    Progress of the review of a pair of columns.
+    """
+
+    rows: int
+    """
+    Number of rows with two different answers.
+    """
+    done: int
+    """
+    Number of rows with `overlap` labels.
+    """
+    open: int
+    """
+    Number of rows in the caller's queue.
+    """
+    own: int
+    """
+    Number of rows that the caller has labeled.
+    """
+    reviewers: list[ReviewerProgress]
+    """
+    Reviewers, the most labels first.
+    """
+
+
 class MarkedRow(ApiObject):
     """
-    A row of a file, with the positions of personal data in it.
+    A row of a file, with what the report found in it, and the positions of personal data.
     """
 
     id: str
@@ -8256,6 +8548,10 @@ class Model(ApiObject):
     """
     Origin of an imported model; null for other models.
     """
+    created_by: str | None = None
+    """
+    ID of the service account that trained or imported the model; otherwise of the bearer of a token of the identity provider, or of the API key. This person cannot approve it. Null if it is unknown, for models of other projects, and for other models.
+    """
     alias_of: list[AliasTarget] | None = None
     """
     Targets of an alias; null for other models.
@@ -8471,6 +8767,14 @@ class HumanReviewPreference(ApiObject):
     """
     Share of labels that prefer `a`, where a tie counts as half. The interval is clustered by prompt.
     """
+    preferred: str | None
+    """
+    Column that people prefer; null if the labels do not show one.
+    """
+    reliability: HumanReviewReliability | None
+    """
+    Agreement of reviewers; null if no two preferred an answer to the same row.
+    """
 
 
 class PutRowReview(ApiObject):
@@ -8554,7 +8858,7 @@ class PutAlias(ApiObject):
     """
     suites: list[AliasSuite] | None = None
     """
-    Evals that a new model must pass before the alias points at it. An alias check runs them. The alias keeps its suites if the field is missing; `[]` removes them.
+    Evals that a new model must pass before the alias points at it. An alias check runs them. The model of a suite's own run needs none. The alias keeps its suites if the field is missing; `[]` removes them, which needs a `reason`.
     """
     schedule: str | None = None
     """
@@ -8562,7 +8866,7 @@ class PutAlias(ApiObject):
     """
     reason: str | None = None
     """
-    Reason for `force`, required to override suites. The history and the audit log record it.
+    Reason for `force`, required to override suites, and to remove one or lower its bound. The history and the audit log record it.
     """
 
 
@@ -9359,14 +9663,14 @@ class ChatCompletion(ApiObject):
 
 class CompletionsDataSource(ApiObject):
     """
-    Items whose answers are sampled with chat completions.
+    Items whose answers are sampled with chat completions, or stored chat completions.
     """
 
     type: Literal["completions"]
     """
     Always `completions`.
     """
-    source: FileContentSource | FileIdSource
+    source: FileContentSource | FileIdSource | StoredCompletionsSource
     """
     Source of the items.
     """
@@ -9376,7 +9680,7 @@ class CompletionsDataSource(ApiObject):
     """
     input_messages: TemplateMessages | ItemReferenceMessages | None = None
     """
-    Prompt of an item.
+    Prompt of an item. If it is omitted, stored answers are graded as they are.
     """
     sampling_params: CompletionsSamplingParams | None = None
     """
@@ -9582,6 +9886,10 @@ class EvalComparison(ApiObject):
     """
     Runs as requested. The baseline is first.
     """
+    changes: dict[str, int] | None = None
+    """
+    Number of items by change. A change that no item has is missing.
+    """
     items: list[EvalComparisonItem]
     """
     Page of items. Those that got worse are first.
@@ -9597,6 +9905,33 @@ class EvalComparison(ApiObject):
     masked_values: int | None = None
     """
     Number of labels in place of personal data; null if it is not masked.
+    """
+
+
+class EvaluationLabelQueue(ApiObject):
+    """
+    The next answers for the caller to compare.
+    """
+
+    object: Literal["fine_tuning.job.evaluation.label_queue"]
+    """
+    Type of the object. Always `fine_tuning.job.evaluation.label_queue`.
+    """
+    tasks: list[EvaluationLabelTask]
+    """
+    Answers to compare, the next first.
+    """
+    compared: list[str]
+    """
+    The columns that are compared, by name.
+    """
+    pairs: list[list[str]]
+    """
+    All pairs of columns that can be compared, the most important first.
+    """
+    progress: LabelProgress
+    """
+    Progress of all reviewers.
     """
 
 
@@ -10031,14 +10366,14 @@ class ReinforcementMethod(ApiObject):
 
 class ResponsesDataSource(ApiObject):
     """
-    Items whose answers are sampled with responses.
+    Items whose answers are sampled with responses, or stored responses.
     """
 
     type: Literal["responses"]
     """
     Always `responses`.
     """
-    source: FileContentSource | FileIdSource
+    source: FileContentSource | FileIdSource | StoredResponsesSource
     """
     Source of the items.
     """
@@ -10048,7 +10383,7 @@ class ResponsesDataSource(ApiObject):
     """
     input_messages: TemplateMessages | ItemReferenceMessages | None = None
     """
-    Prompt of an item.
+    Prompt of an item. If it is omitted, stored answers are graded as they are.
     """
     sampling_params: ResponsesSamplingParams | None = None
     """
@@ -10423,9 +10758,9 @@ class CreateEval(ApiObject):
     Request body to create an eval.
     """
 
-    data_source_config: CreateEvalDataSourceConfig
+    data_source_config: CreateEvalDataSourceConfig | CreateEvalLogsDataSourceConfig
     """
-    Schema of the items.
+    Schema of the items, or which stored chats they are.
     """
     testing_criteria: list[
         StringCheckGrader
@@ -10639,10 +10974,7 @@ class Eval(ApiObject):
     """
     Name of the eval.
     """
-    data_source_config: EvalDataSourceConfig
-    """
-    Schema of a row of a run's data source.
-    """
+    data_source_config: EvalDataSourceConfig | EvalLogsDataSourceConfig
     testing_criteria: list[
         StringCheckGrader
         | TextSimilarityGrader
@@ -10667,8 +10999,8 @@ class Eval(ApiObject):
 
 class EvalRun(ApiObject):
     """
-    Run of an eval. `items`, `started_at`, `finished_at` and `estimated_finish` are extensions of
-    OpenAI's schema.
+    Run of an eval. `items`, `deleted_items`, `started_at`, `finished_at` and `estimated_finish`
+    are extensions of OpenAI's schema.
     """
 
     id: str
@@ -10697,7 +11029,7 @@ class EvalRun(ApiObject):
     """
     model: str
     """
-    Model to sample from; empty if the answers are given.
+    Model to sample from; empty if the answers are given or stored.
     """
     data_source: JsonlDataSource | CompletionsDataSource | ResponsesDataSource
     """
@@ -10730,6 +11062,10 @@ class EvalRun(ApiObject):
     items: int | None
     """
     Number of items; null until they are checked.
+    """
+    deleted_items: int
+    """
+    Number of items whose stored chat was deleted, or expired, before the run read it. They have no outcome.
     """
     started_at: int | None
     """

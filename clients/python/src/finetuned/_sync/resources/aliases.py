@@ -112,12 +112,13 @@ class Aliases(Resource):
                 that of their job, or the bounds of the suites. The history records the failed
                 conditions.
             suites: Evals that a new model must pass before the alias points at it. An alias check
-                runs them. The alias keeps its suites if the field is missing; `[]` removes them.
+                runs them. The model of a suite's own run needs none. The alias keeps its suites if
+                the field is missing; `[]` removes them, which needs a `reason`.
             schedule: Cron expression in UTC of the times at which the suites are run again on the
                 alias's models. The alias keeps its schedule if the field is missing; null removes
                 it.
-            reason: Reason for `force`, required to override suites. The history and the audit log
-                record it.
+            reason: Reason for `force`, required to override suites, and to remove one or lower its
+                bound. The history and the audit log record it.
             if_none_match: Only `*` is accepted. The request fails with 412 if the alias exists.
             if_match: Expected etag of the alias. The request fails with 412 if the alias has
                 changed since. `*` requires that the alias exists.
@@ -144,7 +145,8 @@ class Aliases(Resource):
     def delete(
         self, name: str, *, if_match: str | None = None, **options: Unpack[RequestOptions]
     ) -> types.ProjectObjectDeleted:
-        """Delete an alias and its history. Its target models are kept.
+        """Delete an alias and its history. Its target models are kept. If it has suites, remove
+        them first, with a reason.
 
         Args:
             name: Name of an alias. Send `/` as is or as `%2F`.

@@ -144,7 +144,9 @@ class EvalsRuns(Resource):
         the requests of users.
 
         The status goes from `queued` to `in_progress`, and finally to `completed`, `failed` or
-        `canceled`. With the data source `jsonl`, the items contain the answers.
+        `canceled`. With the data source `jsonl`, the items contain the answers. Stored chats
+        without `input_messages` are graded with their own answers; to read them, the key needs
+        `data.read`.
 
         Args:
             eval_id: ID of an eval in the project.
@@ -303,7 +305,10 @@ class Evals(Resource):
     def create(
         self,
         *,
-        data_source_config: types.CreateEvalDataSourceConfig | params.CreateEvalDataSourceConfig,
+        data_source_config: types.CreateEvalDataSourceConfig
+        | params.CreateEvalDataSourceConfig
+        | types.CreateEvalLogsDataSourceConfig
+        | params.CreateEvalLogsDataSourceConfig,
         testing_criteria: Sequence[
             types.StringCheckGrader
             | params.StringCheckGrader
@@ -336,7 +341,7 @@ class Evals(Resource):
         create runs of it, for different models and prompts.
 
         Args:
-            data_source_config: Schema of the items.
+            data_source_config: Schema of the items, or which stored chats they are.
             testing_criteria: Graders of each item. Their names must be distinct.
             metadata: Key-value pairs of your own; up to 16.
             name: Name of the eval.
@@ -410,6 +415,7 @@ class Evals(Resource):
         runs: str,
         after: str | None = None,
         limit: int | None = None,
+        change: Literal["worse", "missing", "equal", "better"] | None = None,
         format: Literal["json", "md"] | None = None,
         personal_data: Literal["mask", "show"] | None = None,
         **options: Unpack[RequestOptions],
@@ -425,6 +431,7 @@ class Evals(Resource):
             runs: IDs of 2 to 5 ended runs, separated by commas. The first is the baseline.
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
+            change: Only items with this change. Defaults to all.
             format: Format: JSON or Markdown. Defaults to JSON, or to Markdown if the header
                 `Accept` is `text/markdown`.
             personal_data: Whether to show personal data in texts, or to replace it by labels such
@@ -439,6 +446,7 @@ class Evals(Resource):
                     "runs": runs,
                     "after": after,
                     "limit": limit,
+                    "change": change,
                     "format": format,
                     "personal_data": personal_data,
                 },

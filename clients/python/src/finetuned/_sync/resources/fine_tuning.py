@@ -33,6 +33,50 @@ class FineTuningJobsEvaluationLabels(Resource):
         """The same methods, which return responses with status and headers."""
         return FineTuningJobsEvaluationLabelsWithRawResponse(self)
 
+    def queue(
+        self,
+        job_id: str,
+        *,
+        compared: Sequence[str] | None = None,
+        overlap: int | None = None,
+        row: int | None = None,
+        limit: int | None = None,
+        personal_data: Literal["mask", "show"] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> types.EvaluationLabelQueue:
+        """Retrieve the next rows that the caller has not labeled, with two answers each, and the
+        progress of all reviewers. Which model gave which answer is not said until it is labeled.
+
+        Rows that other people began come first, so that several label the same rows. The others are
+        in random order.
+
+        Args:
+            job_id: ID of a fine-tuning job in the project.
+            compared: Pair of columns to compare. By default, the tuned model and the best prompt,
+                or else the base model.
+            overlap: Number of labels that each row should have. Rows with that many are not in the
+                queue.
+            row: `line` of the only row to return, also if it is labeled.
+            limit: Maximum number of objects per page.
+            personal_data: Whether to show personal data in texts, or to replace it by labels such
+                as `[EMAIL]`. The audit log notes who asked for it to be shown.
+        """
+        return self._transport.request(
+            types.EvaluationLabelQueue,
+            Request(
+                "GET",
+                at("fine_tuning", "jobs", job_id, "evaluation", "labels", "queue"),
+                params={
+                    "compared": compared,
+                    "overlap": overlap,
+                    "row": row,
+                    "limit": limit,
+                    "personal_data": personal_data,
+                },
+                options=options,
+            ),
+        )
+
     def set(
         self,
         job_id: str,
@@ -40,22 +84,26 @@ class FineTuningJobsEvaluationLabels(Resource):
         *,
         compared: Sequence[str],
         winner: str,
+        shown: str | Omit | None = omit,
         note: str | Omit | None = omit,
         took_ms: int | Omit | None = omit,
         **options: Unpack[RequestOptions],
     ) -> types.EvaluationLabel:
         """Say which of two answers to a row is better, or change one's own label. Each reviewer has
-        one label per row and pair of columns.
+        one label per row and pair of columns. The response names the column of the better answer,
+        also if the queue showed the answers without their columns.
 
-        Labels show how often people agree with the measure that decided the verdict. If the
-        evaluation runs again, they calibrate the judge. They are deleted with the model.
+        If people show a preference and agree with each other, it enters the verdict. If the
+        evaluation runs again, labels calibrate the judge. They are deleted with the model.
 
         Args:
             job_id: ID of a fine-tuning job in the project.
             row: `line` of the row in the report.
             compared: The two columns of the report whose answers were compared, in the order in
-                which they were shown.
-            winner: Column of the better answer, or `tie`.
+                which they were shown; with `shown`, in any order.
+            winner: Column of the better answer, or `tie`; with `shown`, `first`, `second` or `tie`.
+            shown: `shown` of the queue's task, if the answers were shown without their columns. A
+                label of answers that have changed since then is refused.
             note: Note for other reviewers.
             took_ms: Milliseconds that the decision took.
         """
@@ -64,7 +112,9 @@ class FineTuningJobsEvaluationLabels(Resource):
             Request(
                 "PUT",
                 at("fine_tuning", "jobs", job_id, "evaluation", "labels", row),
-                json=changes_of(compared=compared, winner=winner, note=note, took_ms=took_ms),
+                json=changes_of(
+                    compared=compared, winner=winner, shown=shown, note=note, took_ms=took_ms
+                ),
                 options=options,
             ),
         )
@@ -105,18 +155,24 @@ class FineTuningJobsEvaluationLabels(Resource):
         *,
         row: int | None = None,
         mine: bool | None = None,
+        disputed: bool | None = None,
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
     ) -> Page[types.EvaluationLabel]:
         """List what people said about the answers of an evaluation in the order of rows, and what
-        it says together: how often they prefer each model, and whether the measure that decided
-        agrees with them.
+        it says together: how often they prefer each model, how well they agree with each other, and
+        whether the measure that decided agrees with them.
+
+        Labels of others appear after one has labeled the same answers oneself. Administrators of
+        the project see all.
 
         Args:
             job_id: ID of a fine-tuning job in the project.
             row: Row to filter by.
             mine: Whether to list only the caller's labels.
+            disputed: Whether to list only labels of rows on which reviewers differ, those with
+                opposite preferences first.
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
         """
@@ -125,7 +181,13 @@ class FineTuningJobsEvaluationLabels(Resource):
             Request(
                 "GET",
                 at("fine_tuning", "jobs", job_id, "evaluation", "labels"),
-                params={"row": row, "mine": mine, "after": after, "limit": limit},
+                params={
+                    "row": row,
+                    "mine": mine,
+                    "disputed": disputed,
+                    "after": after,
+                    "limit": limit,
+                },
                 options=options,
             ),
         )
@@ -135,6 +197,7 @@ class FineTuningJobsEvaluationLabelsWithRawResponse:
     """Raw responses of `client.fine_tuning.jobs.evaluation.labels`."""
 
     def __init__(self, resource: FineTuningJobsEvaluationLabels) -> None:
+        self.queue = raw(resource.queue)
         self.set = raw(resource.set)
         self.delete = raw(resource.delete)
         self.list = raw_list(resource.list)
@@ -261,7 +324,8 @@ class FineTuningCheckpointsPermissions(Resource):
     ) -> Page[types.CheckpointPermission]:
         """Let other projects send requests to a trained model or a checkpoint, also through aliases
         of their own. They cannot export, delete or train on it, and their requests count as their
-        own usage. An existing permission is kept.
+        own usage. An existing permission is kept. If the project has `four_eyes`, a second person
+        must have approved the model.
 
         Only a key of the project that has the model may share it: a model can repeat what it was
         trained on, and the role `admin` does not read the data of other projects.
@@ -401,7 +465,8 @@ class FineTuningJobsEvaluationBase(Resource):
 
         When a job with held-out rows succeeds, the serving engine answers these rows with the base
         model, with the base model and the best prompt that the service finds, and with the tuned
-        model. The verdict says whether to serve the model, and gives the figures.
+        model. The verdict says whether to serve the model, and gives the figures. If people labeled
+        the answers, it says what they prefer.
 
         Args:
             job_id: ID of a fine-tuning job in the project.

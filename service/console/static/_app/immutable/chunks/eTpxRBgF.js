@@ -1,1 +1,0 @@
-import{n as e}from"./Bchywuo_.js";var t=[{name:`health`,needs:`organization.read`},{name:`projects`,needs:`organization.read`},{name:`keys`,needs:`api_keys.read`},{name:`usage`,needs:`usage.read`},{name:`audit`,needs:`audit_logs.read`},{name:`erasures`,needs:`files.read`},{name:`webhooks`,needs:`webhooks.read`}];function n(){return t.filter(({needs:t})=>e.can(t))}export{n,t};

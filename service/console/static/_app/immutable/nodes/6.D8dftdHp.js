@@ -1,0 +1,1 @@
+import{n as e}from"../chunks/XKyaHtl9.js";import{t}from"../chunks/BDggg6QM.js";import{n}from"../chunks/BmMR0ByC.js";import"../chunks/xihTtKlq.js";import"../chunks/CT3LUTv1.js";import"../chunks/DVR9uijq.js";var r=e({load:()=>i});async function i({parent:e}){await e(),t(307,`/console/admin/${n()[0]?.name??`usage`}`)}function a(e){}export{a as component,r as universal};
