@@ -44,6 +44,7 @@ from tests.cached import cache
 
 if TYPE_CHECKING:
     from service.worker.main import WorkerProcess
+    from service.worker.reconciler import Reconciler
 
 pytest_plugins = ["tests.summary"]
 
@@ -332,6 +333,21 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
     api = await Api.start(settings)
     yield api
     await api.serving.aclose()
+
+
+@pytest.fixture
+async def reconciler(api: Api) -> Reconciler:
+    """The reconciler of a worker, whose rounds the test runs."""
+    from service.core.leases import Leases
+    from service.jobs.dispatch import Dispatcher
+    from service.worker.reconciler import Reconciler
+
+    state = api.app.state
+    leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
+    dispatcher = Dispatcher(state.jobs, state.redis, api.settings)
+    return Reconciler(
+        state.redis, state.jobs, state.files, leases, api.settings, dispatcher, state.eraser
+    )
 
 
 @pytest.fixture

@@ -99,18 +99,17 @@ _MAX_S: Final = 40.0  # with the spread, at most 60 s, beyond which OpenAI's SDK
 class Pace:
     """Average time between two admissions of a queue."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._moved_s = clock()
+    def __init__(self) -> None:
+        self._moved_s = time.monotonic()
         self._each_s = 0.0
 
     def begin(self) -> None:
         """Note that the first request began to wait."""
-        self._moved_s = self._clock()
+        self._moved_s = time.monotonic()
 
     def move(self) -> None:
         """Note that a waiting request was admitted."""
-        now_s = self._clock()
+        now_s = time.monotonic()
         each_s, self._moved_s = now_s - self._moved_s, now_s
         self._each_s += _WEIGHT * (each_s - self._each_s) if self._each_s else each_s
 

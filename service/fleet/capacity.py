@@ -59,9 +59,9 @@ def all_have_bf16(gpus: Sequence[Gpu]) -> bool | None:
     return False if False in found else None if None in found else True
 
 
-def capability(environ: Mapping[str, str] = os.environ) -> tuple[int, int] | None:
+def capability() -> tuple[int, int] | None:
     """Return the lowest compute capability of this process's GPUs; None if unknown."""
-    return min((gpu.capability for gpu in own_gpus(environ) if gpu.capability), default=None)
+    return min((gpu.capability for gpu in own_gpus() if gpu.capability), default=None)
 
 
 def own_gpus(environ: Mapping[str, str] = os.environ) -> list[Gpu]:
@@ -69,9 +69,9 @@ def own_gpus(environ: Mapping[str, str] = os.environ) -> list[Gpu]:
     return visible(installed_gpus(), environ.get("CUDA_VISIBLE_DEVICES"))
 
 
-def device_names(count: int, environ: Mapping[str, str] = os.environ) -> list[str]:
+def device_names(count: int) -> list[str]:
     """Return the first GPUs of this process as values for a child's CUDA_VISIBLE_DEVICES."""
-    chosen = environ.get("CUDA_VISIBLE_DEVICES")
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is None:
         return [str(number) for number in range(count)]
     return [name.strip() for name in chosen.split(",")][:count]

@@ -29,9 +29,8 @@ _AT_ONCE: Final = 500
 class KeyUses:
     """Notes which keys are used, and reads when they last were."""
 
-    def __init__(self, redis: Client, *, every_s: float = _EVERY_S) -> None:
+    def __init__(self, redis: Client) -> None:
         self._redis = redis
-        self._every_s = every_s
         self._noted: dict[tuple[str, str], float] = {}
 
     def note(self, project_id: str, key_id: str) -> None:
@@ -83,7 +82,7 @@ class KeyUses:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(self._every_s)
+            await asyncio.sleep(_EVERY_S)
             try:
                 await self.flush()
             except REDIS_ERRORS as e:

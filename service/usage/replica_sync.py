@@ -215,9 +215,8 @@ class ReplicaSync:
         *,
         clock: Callable[[], float],
         in_flight_ttl_s: float,
-        replica: str | None = None,
     ) -> None:
-        self.replica = replica or ids.random_part(16)
+        self.replica = ids.random_part(16)
         self.rows = PendingRows()
         self.last_s = clock()
         self._redis = redis

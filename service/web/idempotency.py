@@ -39,9 +39,6 @@ _PENDING_S: Final = 60
 _WAIT_S, _POLL_S = 10.0, 0.2
 _MAX_CLAIMS: Final = 3
 _MAX_KEY_CHARS: Final = 255
-# Fields that requests got after 0.2.0. During an upgrade, a client may repeat its request to a
-# replica of the other version, which has to find the same body.
-_ADDED: Final = frozenset({"baseline_prompt", "mixed_files", "pretraining", "reinforcement"})
 
 # Replaces the mark of a request that has ended or has not answered for long.
 #   KEYS[1]  the mark; ARGV  the mark to replace, our own, its lifetime in seconds
@@ -57,19 +54,11 @@ _RELEASE: Final = (
 
 
 def comparable(body: BaseModel) -> bytes:
-    """Return the body for `run_once`, as the previous release does if it lacks new fields."""
-    return body.model_dump_json(exclude=_not_sent(body)).encode()
+    """Return the body for `run_once`: its type, and the fields that the client sent.
 
-
-def _not_sent(model: BaseModel) -> dict[str, Any]:
-    """Return the added fields that the client did not send, for pydantic's `exclude`."""
-    left_out: dict[str, Any] = {}
-    for name, value in model:
-        if name in _ADDED and name not in model.model_fields_set:
-            left_out[name] = True
-        elif isinstance(value, BaseModel):
-            left_out[name] = _not_sent(value)
-    return left_out
+    So a replica of a version with more fields finds the same body.
+    """
+    return f"{type(body).__name__} {body.model_dump_json(exclude_unset=True)}".encode()
 
 
 async def run_once(

@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Hashable
 from typing import Final, Self
 
 import msgspec
@@ -242,23 +242,16 @@ class _Others(msgspec.Struct):
 class Refusals:
     """Records refusals of `Authenticator`, a bounded number per minute."""
 
-    def __init__(
-        self,
-        redis: Client,
-        addresses: ClientAddresses,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, redis: Client, addresses: ClientAddresses) -> None:
         self._redis = redis
         self._addresses = addresses
-        self._clock = clock
         self._minute = 0
         self._groups: dict[Hashable, _Others] = {}
 
     async def note(self, failure: Failure) -> None:
         """Record or count a refusal."""
         metrics.AUTHENTICATION_FAILURES.cell(failure.reason).inc()
-        await self._end_minute(int(self._clock() // _REFUSAL_PERIOD_S))
+        await self._end_minute(int(time.monotonic() // _REFUSAL_PERIOD_S))
         group = self._group(failure)
         is_first = group not in self._groups
         if is_first and len(self._groups) >= _MAX_CLIENTS:
@@ -287,7 +280,7 @@ class Refusals:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(_REFUSAL_PERIOD_S / 4)
-            await self._end_minute(int(self._clock() // _REFUSAL_PERIOD_S))
+            await self._end_minute(int(time.monotonic() // _REFUSAL_PERIOD_S))
 
     async def _end_minute(self, minute: int) -> None:
         if minute == self._minute:

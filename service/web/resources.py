@@ -170,18 +170,15 @@ class Resource:
     `{noun}_id`. `label` is the field by which `after` names an object.
     """
 
-    def __init__(
-        self, noun: str, param: str = "", *, code: str | None = None, label: str = "id"
-    ) -> None:
+    def __init__(self, noun: str, param: str = "", *, label: str = "id") -> None:
         self.noun = noun
         self.label = label
         self._param = param or f"{noun.replace(' ', '_')}_id"
-        self._code = code
 
     def not_found(self, id_: str) -> NotFound:
         """Return the error for an unknown ID."""
         message = f"No such {self.noun}: {id_[:_SHOWN_ID_CHARS]}"
-        return NotFound(message, param=self._param, code=self._code)
+        return NotFound(message, param=self._param)
 
     def get_or_404(self, found: T | None, id_: str) -> T:
         """Return the object. Raises NotFound if it is None."""

@@ -7,7 +7,6 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +30,7 @@ from service.config import Settings
 from service.core import clock, metrics, tasks
 from service.core.encryption.master import LocalMasterKey, new_key
 from service.core.encryption.signing import InstallationKey, SigningKey, SigningKeyError
-from service.core.redis import Client, connect, reply
+from service.core.redis import Client, reply
 from service.core.redis.transactions import write_once
 from service.core.storage import Storage, StorageError
 from service.erasure.receipts import PURPOSE, SIGNED
@@ -39,14 +38,6 @@ from service.standalone.services import free_port
 from service.web import audit_trail
 from service.web.audit_events import OF_THE_LOG, AuditEvent
 from service.web.audit_trail import SYSTEM, Actor, Entry
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Client]:
-    client = connect(redis_url)
-    await client.flushdb()
-    yield client
-    await client.aclose(close_connection_pool=True)
 
 
 @pytest.fixture

@@ -9,17 +9,9 @@ import pytest
 
 from service.backup import snapshot
 from service.backup.contents import BackupError
-from service.core.redis import Client, connect
+from service.core.redis import Client
 
 PAIRS, WRITERS = 1000, 8
-
-
-@pytest.fixture
-async def redis(redis_url: str):
-    redis = connect(redis_url)
-    await redis.flushdb()
-    yield redis
-    await redis.aclose(close_connection_pool=True)
 
 
 async def move(redis: Client, stop: asyncio.Event, writer: int) -> int:

@@ -29,14 +29,6 @@ class Ended(Exception):
 
 
 @pytest.fixture
-async def redis(redis_url) -> AsyncIterator[Client]:
-    client = connect(redis_url)
-    await client.flushdb()
-    yield client
-    await client.aclose(close_connection_pool=True)
-
-
-@pytest.fixture
 async def road(redis_url, redis) -> AsyncIterator[Road]:
     async with road_to(redis_url) as road:
         yield road

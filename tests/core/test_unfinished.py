@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from service.core.records import Collection, Record
-from service.core.redis import Client, connect
+from service.core.redis import Client
 from service.work.unfinished import read_unfinished
 
 KEY = "unfinished"
@@ -16,14 +15,6 @@ KEY = "unfinished"
 
 class Work(Record):
     is_done: bool = True
-
-
-@pytest.fixture
-async def redis(redis_url) -> AsyncIterator[Client]:
-    client = connect(redis_url)
-    await client.flushdb()
-    yield client
-    await client.aclose(close_connection_pool=True)
 
 
 @pytest.fixture

@@ -9,15 +9,12 @@ import pytest
 from prometheus_client import REGISTRY
 
 from service.core import queue
-from service.core.leases import Leases
 from service.core.records import Unreadable
 from service.files.curation.records import Task
 from service.files.records import EXPIRING
 from service.files.task_index import tasks_of
 from service.files.uploads.records import DUE
 from service.fleet import workers
-from service.jobs.dispatch import Dispatcher
-from service.worker.reconciler import Reconciler
 from tests.conftest import BASE_MODEL, Api, chat_line, upload
 
 JOBS = "/v1/fine_tuning/jobs"
@@ -26,16 +23,6 @@ FILE = "\n".join(chat_line(f"q{i}", f"a{i}") for i in range(12)).encode()
 
 def unreadable(kind: str) -> float:
     return REGISTRY.get_sample_value("finetuned_records_unreadable_total", {"kind": kind}) or 0
-
-
-@pytest.fixture
-def reconciler(api: Api) -> Reconciler:
-    state = api.app.state
-    leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
-    dispatcher = Dispatcher(state.jobs, state.redis, api.settings)
-    return Reconciler(
-        state.redis, state.jobs, state.files, leases, api.settings, dispatcher, state.eraser
-    )
 
 
 @pytest.fixture

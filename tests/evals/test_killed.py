@@ -153,20 +153,6 @@ async def _taken(api: Api, run: RunRecord, attempt: int) -> None:
     await api.app.state.redis.set(mark, b"1")
 
 
-@pytest.fixture
-async def reconciler(api: Api):
-    from service.core.leases import Leases
-    from service.jobs.dispatch import Dispatcher
-    from service.worker.reconciler import Reconciler
-
-    state = api.app.state
-    leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
-    dispatcher = Dispatcher(state.jobs, state.redis, api.settings)
-    return Reconciler(
-        state.redis, state.jobs, state.files, leases, api.settings, dispatcher, state.eraser
-    )
-
-
 def test_the_state_machine():
     run = RunRecord(
         id=ids.new(ids.EVAL_RUN),

@@ -1,21 +1,12 @@
-"""Exports that a worker works on: killed, stopped, cancelled, and what fails them."""
+"""Exports that a worker works on: stopped, cancelled, and what fails them."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
-import io
-import json
-import os
-import signal
-import sys
-import tarfile
-from pathlib import Path
 
 import pytest
 
-from service.core import outbox
 from service.core.storage import StorageFull
 from service.exports import archive
 from service.exports.records import ExportStatus
@@ -24,7 +15,6 @@ from service.exports.task import ExportFailed, _report_full_disk
 from service.files.curation.dataset_process import scratch_folder
 from service.grading.examples import examples_of
 from service.work.records import AttemptSuperseded
-from tests.cached import ROOT
 from tests.conftest import Api
 from tests.exports.conftest import (
     EXPORTS,
@@ -33,86 +23,15 @@ from tests.exports.conftest import (
     made,
     register,
     succeeded,
-    train,
     until,
 )
 from tests.quota import leave_room
 
 
-def environment(api: Api) -> dict[str, str]:
-    """The environment of a worker process."""
-    settings = api.settings
-    return os.environ | {
-        "FINETUNED_REDIS_URL": settings.redis_url.get_secret_value(),
-        "FINETUNED_STORAGE_URL": settings.storage_url,
-        "FINETUNED_DATA_DIR": str(settings.data_dir),
-        "FINETUNED_MODELS_FILE": str(settings.models_file),
-        "FINETUNED_UPSTREAMS": json.dumps(settings.upstreams),
-        "FINETUNED_WORKER_PORT": "0",
-        "FINETUNED_WORKER_NAME": "killed",
-        "FINETUNED_LEASE_S": str(settings.lease_s),
-    }
-
-
-def children_of(folder: Path) -> list[int]:
-    """The processes that work on an export in this folder."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().decode().split("\0")
-        except OSError:
-            continue
-        if "service.exporting" in command and any(str(folder) in part for part in command):
-            found.append(int(process.name))
-    return found
-
-
 async def until_true(condition) -> None:
     async with asyncio.timeout(60):
         while not condition():
-            await asyncio.sleep(0.02)
-
-
-@pytest.mark.slow
-async def test_kill_9_of_the_worker_starts_again_and_leaves_nothing(
-    http, api: Api, work, engine: Engine, tiny_model_path, tmp_path
-):
-    project_id = await train(api, engine, tiny_model_path, tmp_path)
-    export = await made(http, format="merged")
-    scratch = api.settings.scratch / export["id"]
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service.cli", "worker", "--queues", "cpu"),
-        env=environment(api),
-        cwd=ROOT,
-    )
-    try:
-        await until_true(lambda: children_of(scratch))
-    finally:
-        process.send_signal(signal.SIGKILL)
-        await process.wait()
-    await until_true(lambda: not children_of(scratch))
-    async with work("cpu"):
-        found = await until(http, export, "completed", "failed")
-    assert found["status"] == "completed", found["error"]
-    assert found["created_at"] <= found["started_at"] <= found["finished_at"]
-    result = found["result"]
-    assert result["proof"]["answers"] == 8
-    assert result["proof"]["logprob_difference"] < 0.1
-    record = await api.app.state.exports.get(project_id, export["id"])
-    assert (record.attempt, record.lost_attempts) == (2, 1)
-    assert not scratch.exists()
-    storage = api.app.state.storage
-    assert await storage.keys(record.folder) == [record.key]
-    body = (await http.get(f"{EXPORTS}/{export['id']}/content")).content
-    assert (len(body), hashlib.sha256(body).hexdigest()) == (result["bytes"], result["sha256"])
-    with tarfile.open(fileobj=io.BytesIO(body)) as tar:
-        names = {Path(name).name for name in tar.getnames()}
-    assert names >= {"README.md", "config.json", "model.safetensors", "tokenizer.json"}
-    await outbox.process(api.app.state.redis, [])
-    events = await outbox.processed_by_type(api.app.state.redis)
-    assert events.get("export.succeeded") == 1
-    asked = engine.seen[-1]
-    assert (asked["model"], asked["temperature"], asked["return_token_ids"]) == (MODEL, 0, True)
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("how", ["cancel", "delete", "drain"])

@@ -9,12 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from service.config import Settings
 from service.config.limits import ProjectLimits
 from service.core.storage import QuotaExceeded, Storage, StorageFull
 from service.projects.storage_use import StorageUse
-from service.worker.main import WorkerProcess
-from service.worker.reconciler import Reconciler
 from tests.conftest import Api, chat_line, checked, upload
 from tests.faults.actor.files import checked_file
 from tests.faults.actor.jobs import post_job
@@ -56,14 +53,6 @@ def refused(answer: httpx.Response) -> str:
     assert (answer.status_code, error["code"]) == (413, "quota_exceeded"), answer.text
     assert answer.headers["x-should-retry"] == "false"
     return str(error["message"])
-
-
-@pytest.fixture
-async def reconciler(settings: Settings) -> AsyncIterator[Reconciler]:
-    """The reconciler of a worker, whose rounds the test runs."""
-    worker = WorkerProcess(settings, ["cpu"])
-    yield worker._reconciler
-    await worker._redis.aclose(close_connection_pool=True)
 
 
 async def chunks(size: int) -> AsyncIterator[bytes]:

@@ -8,27 +8,16 @@ from typing import Any
 import httpx
 import pytest
 
-from service.config import Settings
 from service.core import outbox
 from service.core.redis import Client, reply, text
 from service.projects.records import INSTALLATION, Projects, Role
 from service.usage import keys as usage_keys
-from service.worker.main import WorkerProcess
-from service.worker.reconciler import Reconciler
 from tests.conftest import Api
 from tests.projects.test_isolation import owned
 
 __all__ = ["owned"]  # a fixture
 
 PROJECTS = "/v1/organization/projects"
-
-
-@pytest.fixture
-async def reconciler(settings: Settings) -> AsyncIterator[Reconciler]:
-    """The reconciler of a worker, whose rounds the test runs."""
-    worker = WorkerProcess(settings, ["cpu"])
-    yield worker._reconciler
-    await worker._redis.aclose(close_connection_pool=True)
 
 
 @pytest.fixture

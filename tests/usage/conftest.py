@@ -103,15 +103,6 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Client]:
-    """An empty database."""
-    client = connect(redis_url)
-    await client.flushdb()
-    yield client
-    await client.aclose(close_connection_pool=True)
-
-
-@pytest.fixture
 def replica(redis: Client, clock: Clock) -> Callable[..., Replica]:
     """A new replica that exchanges when `flush()` is called."""
 

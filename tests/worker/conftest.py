@@ -6,23 +6,10 @@ from typing import Any
 
 import pytest
 
-from service.core.leases import Leases
-from service.jobs.dispatch import Dispatcher
 from service.jobs.records import JobRecord
-from service.worker.reconciler import Reconciler
 from tests.conftest import BASE_MODEL, Api
 
 JOBS = "/v1/fine_tuning/jobs"
-
-
-@pytest.fixture
-async def reconciler(api: Api) -> Reconciler:
-    state = api.app.state
-    leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
-    dispatcher = Dispatcher(state.jobs, state.redis, api.settings)
-    return Reconciler(
-        state.redis, state.jobs, state.files, leases, api.settings, dispatcher, state.eraser
-    )
 
 
 @pytest.fixture

@@ -197,7 +197,7 @@ class StoredChats:
             log.warning("a deleted chat cannot be removed from storage yet: %s", type(e).__name__)
 
     async def list_all(
-        self, project_id: str, *, model: str | None = None, where: Where = lambda _: True
+        self, project_id: str, *, model: str | None = None
     ) -> list[StoredChatRecord]:
         """Return all of a project's chats, expired ones included, oldest first."""
         found = await self._labels.page(
@@ -205,7 +205,6 @@ class StoredChats:
             [] if model is None else [model],
             after=None,
             limit=MAX_PER_PROJECT,
-            where=where,
             oldest_first=True,
         )
         return found.items

@@ -57,12 +57,10 @@ class Sandbox:
         *,
         item_timeout_s: float = ITEM_TIMEOUT_S,
         start_timeout_s: float = START_TIMEOUT_S,
-        memory_bytes: int = MEMORY_BYTES,
         max_children: int = _MAX_CHILDREN,
     ) -> None:
         self._item_timeout_s = item_timeout_s
         self._start_timeout_s = start_timeout_s
-        self._memory_bytes = memory_bytes
         self._max_children = max_children
         self._busy = asyncio.Semaphore(max_children)
         self._slots: OrderedDict[str, _Slot] = OrderedDict()
@@ -141,7 +139,7 @@ class Sandbox:
         _check_installed(modules)
         child = await _Child.start()
         try:
-            await self._lock(child, child.setup(source, modules, self._memory_bytes))
+            await self._lock(child, child.setup(source, modules, MEMORY_BYTES))
             async with _limit(self._item_timeout_s, "source outside of the function grade"):
                 defined = await child.read()
         except BaseException:

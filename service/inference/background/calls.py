@@ -307,23 +307,16 @@ _NOT_CONCURRENT = Limits(concurrent_requests="unlimited", concurrent_streams="un
 class KeyCaller:
     """The principal of a key. Its limits are read again every few seconds."""
 
-    def __init__(
-        self,
-        projects: Projects,
-        project_id: str,
-        key_id: str,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, projects: Projects, project_id: str, key_id: str) -> None:
         self._projects = projects
         self._project_id = project_id
         self._key_id = key_id
-        self._clock = clock
         self._principal: Principal | None = None
         self._read_at_s = 0.0
 
     async def __call__(self) -> Principal:
         """Return the principal. A revoked key leaves the limits of its project."""
-        now_s = self._clock()
+        now_s = time.monotonic()
         if self._principal is None or now_s - self._read_at_s > _KEPT_S:
             self._principal, self._read_at_s = await self._read(), now_s
         return self._principal

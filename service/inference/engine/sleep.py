@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 log = logging.getLogger(__name__)
@@ -33,9 +33,8 @@ class Engine(Protocol):
 class Sleeper:
     """The sleep state of one engine. Not thread-safe: use it in one event loop."""
 
-    def __init__(self, *, drain_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, drain_s: float) -> None:
         self._drain_s = drain_s
-        self._clock = clock
         self._until: dict[str, float] = {}  # by holder
         self._changing = asyncio.Lock()
         self._asleep = False
@@ -68,7 +67,7 @@ class Sleeper:
         """
         if holder not in self._until and len(self._until) >= _MAX_HOLDERS:
             raise ValueError("too many clients request sleep")
-        self._until[holder] = self._clock() + lease_s
+        self._until[holder] = time.monotonic() + lease_s
         try:
             async with self._changing:
                 if not self._asleep:
@@ -81,7 +80,7 @@ class Sleeper:
         except BaseException:
             self._until.pop(holder, None)
             raise
-        self._until[holder] = self._clock() + lease_s  # falling asleep took time
+        self._until[holder] = time.monotonic() + lease_s  # falling asleep took time
         if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._watch(engine))
         return True
@@ -107,7 +106,7 @@ class Sleeper:
         """Wake the engine when all leases have expired."""
         while self._asleep:
             await asyncio.sleep(_LOOK_S)
-            now = self._clock()
+            now = time.monotonic()
             for holder in [h for h, until in self._until.items() if until < now]:
                 log.warning("%s requested sleep and has stopped renewing it", holder)
                 del self._until[holder]

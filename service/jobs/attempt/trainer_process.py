@@ -500,9 +500,9 @@ def _provenance(file: FileRecord) -> dict[str, Any]:
     }
 
 
-def log_tail(path: Path, lines: int = 20) -> None:
+def log_tail(path: Path) -> None:
     """Log the end of the trainer's stderr; by the trainer's own rule, it has no training text."""
-    for line in _read(path).splitlines()[-lines:]:
+    for line in _read(path).splitlines()[-20:]:
         log.warning("trainer: %s", line[:500])
 
 

@@ -223,13 +223,11 @@ class Data:
         )
 
 
-async def fetch_data(
-    job: JobRecord, files: Files, folder: Path, dataset_process: DatasetProcess | None = None
-) -> Data:
-    """Download the job's files to `folder`, and read their rows. Arguments and errors are those of
+async def fetch_data(job: JobRecord, files: Files, folder: Path) -> Data:
+    """Download the job's files to `folder`, and read their rows. Errors are those of
     `fetch_held_out`.
     """
-    found, held_out = await fetch_held_out(job, files, folder, dataset_process)
+    found, held_out = await fetch_held_out(job, files, folder)
     return await asyncio.to_thread(read_data, found, held_out)
 
 

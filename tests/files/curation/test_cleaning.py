@@ -149,9 +149,10 @@ async def test_the_same_idempotency_key_cleans_once(http, put):
     body, headers = {"file_id": await put(DATA)}, {"idempotency-key": "k"}
     one = await http.post(PATH, json=body, headers=headers)
     two = await http.post(PATH, json=body, headers=headers)
-    other = await http.post(PATH, json={**body, "seed": 1}, headers=headers)
     assert one.json() == two.json()
-    assert other.status_code == 409
+    assert (await http.post(PATH, json={**body, "seed": 1}, headers=headers)).status_code == 409
+    # The same fields of another kind of request.
+    assert (await http.post("/v1/dataset_reports", json=body, headers=headers)).status_code == 409
 
 
 async def test_a_job_trains_on_a_cleaned_file(http, work, put, cleaned, settings):

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
-import psutil
 import pytest
 import yaml
 
@@ -133,51 +128,6 @@ async def test_a_report_is_made_once_and_deleted_with_the_file(
     assert not _stored(api, "")
     left = await api.app.state.redis.keys(f"*{file_id}*")
     assert [key for key in left if b":unheld:" not in key] == []  # a reconciler's, which expires
-
-
-async def test_a_report_survives_a_killed_worker(models, api: Api, http, put, report, work):
-    """The worker is killed during a report. Its child dies, and another worker makes the report."""
-    rows = [chat_line(f"Frage {i} " * 40, f"Antwort {i} " * 40) for i in range(2_500)]
-    file_id = await put("\n".join(rows).encode())
-    redis = api.app.state.redis
-    await redis.srem(
-        "finetuned:files-unchecked", *await redis.smembers("finetuned:files-unchecked")
-    )
-    await redis.delete("finetuned:queue:cpu")
-    assert (await http.post(REPORTS, json={"file_id": file_id})).status_code == 200
-    env = os.environ | {
-        "FINETUNED_REDIS_URL": api.settings.redis_url.get_secret_value(),
-        "FINETUNED_STORAGE_URL": api.settings.storage_url,
-        "FINETUNED_DATA_DIR": str(api.settings.data_dir),
-        "FINETUNED_MODELS_FILE": str(api.settings.models_file),
-        "FINETUNED_LEASE_S": "1",
-        "FINETUNED_RECONCILE_EVERY_S": "0.2",
-        "FINETUNED_WORKER_PORT": "0",
-    }
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "service.cli", "worker", "--queues", "cpu"], env=env
-    )
-    try:
-        child = await _child_of(worker.pid)
-    finally:
-        worker.send_signal(signal.SIGKILL)
-        worker.wait()
-    psutil.wait_procs([child], timeout=60)
-    assert not child.is_running()
-    async with work("cpu"):
-        made = (await report(file_id)).json()
-    assert made["rows"] == 2_500
-
-
-async def _child_of(pid: int) -> psutil.Process:
-    import asyncio
-
-    async with asyncio.timeout(60):
-        while True:
-            for child in psutil.Process(pid).children(recursive=True):
-                if "service.datasets" in " ".join(child.cmdline()):
-                    return child
-            await asyncio.sleep(0.05)
 
 
 def _stored(api: Api, name: str) -> list[Path]:

@@ -17,7 +17,6 @@ from service.files.curation.records import Task, TaskKind, Tasks
 from service.files.curation.report import MakeReport, ReportOptions, report_task
 from service.files.curation.task import RunFileTask
 from service.files.records import FileRecord, FileStatus, Purpose
-from service.jobs.dispatch import Dispatcher
 from service.models.catalogue import Catalogue
 from service.worker.reconciler import Reconciler
 from tests.conftest import Api
@@ -75,15 +74,6 @@ def outputs(tmp_path: Path) -> list[Output]:
 @pytest.fixture
 def leases(api: Api) -> Leases:
     return Leases(api.app.state.redis, "me", lease_s=api.settings.lease_s)
-
-
-@pytest.fixture
-def reconciler(api: Api, leases: Leases) -> Reconciler:
-    state = api.app.state
-    dispatcher = Dispatcher(state.jobs, state.redis, api.settings)
-    return Reconciler(
-        state.redis, state.jobs, state.files, leases, api.settings, dispatcher, state.eraser
-    )
 
 
 def stored(api: Api) -> list[str]:
