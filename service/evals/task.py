@@ -196,7 +196,7 @@ class RunAttempt:
             outcome = await self._work.process(*item)
         except ModelGone as e:
             raise RunFailed(e.code, e.message) from e
-        # Asked again, since an answer takes seconds: what was erased meanwhile is not stored.
+        # An answer takes seconds: what was erased since then is not stored.
         return _Gone(item[0]) if await self._is_gone(item[1]) else outcome
 
     async def _is_gone(self, row: dict[str, Any]) -> bool:

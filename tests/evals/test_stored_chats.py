@@ -273,3 +273,25 @@ async def test_stored_answers_need_no_model_and_new_ones_need_a_prompt(http, add
         body = {"data_source": {**STORED, **given}}
         status, error = await refused(http, f"/v1/evals/{eval_id}/runs", body)
         assert (status, error["param"]) == (400, f"data_source.{missing}")
+
+
+async def test_a_suite_of_stored_chats_reads_those_that_are_left(http, add: Add, work):
+    for number in (1, 2, 3):
+        await add(number)
+    run = await run_of(http, **ANEW)
+    async with work("cpu"):
+        await ended(http, run)
+        await http.delete("/v1/chat/completions/chatcmpl-2")
+        suite = {"eval_id": run["eval_id"], "run_id": run["id"], "min_score": 0.1}
+        alias = {"model": BASE_MODEL, "suites": [suite]}
+        answer = await http.put("/v1/aliases/voice", json=alias)
+        assert answer.status_code == 200, answer.text
+        check = await made(http, "/v1/alias_checks", {"alias": "voice"})
+        async with asyncio.timeout(DONE_S):
+            while check["status"] not in ("completed", "failed"):
+                check = (await http.get(f"/v1/alias_checks/{check['id']}?wait=5")).json()
+    assert check["status"] == "completed", check["error"]
+    checked = {"eval_id": run["eval_id"], "id": check["runs"][0]["run_id"]}
+    checked = (await http.get(f"/v1/evals/{checked['eval_id']}/runs/{checked['id']}")).json()
+    assert (checked["items"], checked["deleted_items"]) == (3, 1)
+    assert checked["result_counts"]["total"] == 2

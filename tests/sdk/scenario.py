@@ -180,10 +180,33 @@ class Scenario:
         assert chats.retrieve(chat).choices[0].message.content
         assert [message.content for message in chats.messages.list(chat)] == ["Say hello."]
         assert chats.update(chat, metadata={"quality": "good"}).id == chat
+        self._grade_stored(chat)
         assert chats.delete(chat).deleted
         with pytest.raises(openai.NotFoundError):
             chats.retrieve(chat)
         projects.update(own, extra_body={"capture": None})
+
+    def _grade_stored(self, chat: str) -> None:
+        """Grade the stored answer, and that of a model that is asked again."""
+        evals, runs = self.sdk.evals, self.sdk.evals.runs
+        made = evals.create(
+            data_source_config={"type": "stored_completions", "metadata": {"quality": "good"}},
+            testing_criteria=[GRADER],
+        )
+        stored: Any = {"type": "completions", "source": {"type": "stored_completions"}}
+        asked = {"type": "item_reference", "item_reference": "item.input"}
+        sampled: Any = {**stored, "model": self.model, "input_messages": asked}
+        created = [runs.create(made.id, data_source=source).id for source in (stored, sampled)]
+
+        def have_ended() -> bool:
+            found = [runs.retrieve(run, eval_id=made.id).status for run in created]
+            return found == ["completed", "completed"]
+
+        wait_for(have_ended, 240, "the runs")
+        for run in created:
+            [item] = runs.output_items.list(run, eval_id=made.id)
+            assert item.datasource_item["id"] == chat
+        assert evals.delete(made.id).deleted
 
     def completions(self) -> None:
         """Complete a text, streamed and not."""
