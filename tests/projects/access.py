@@ -59,7 +59,7 @@ _OPERATIONS: Final = {
         *("retrieveFileDiff", "listFileDiffRows", "listRecognizers", "getRecognizer"),
         *("getFineTuningJobEvaluation", "getFineTuningJobEvaluationReport"),
         *("putFineTuningJobEvaluationLabel", "deleteFineTuningJobEvaluationLabels"),
-        "listFineTuningJobEvaluationLabels",
+        *("listFineTuningJobEvaluationLabels", "getFineTuningJobEvaluationLabelQueue"),
         *("listEvalRuns", "getEvalRun", "listEvalRunOutputItems", "getEvalRunOutputItem"),
         "getEvalComparison",
         *("listRowReviews", "getRowReview"),
