@@ -6,7 +6,9 @@ For each kind of score and number of prompts, it draws evaluations and prints a 
 docs/evaluation.md. It ends with 1 if a bound is broken: where `serve` can be said, intervals cover
 the truth in at least 92% of evaluations, and at most 5% say `serve` without a gain.
 
-`--intervals` compares methods instead: how often their intervals cover a mean of 0.
+`--intervals` compares methods instead: how often their intervals cover a mean of 0. `--labels`
+simulates people who label answers: how often the interval of their agreement covers its true value,
+and how often labels count for or against a model although people prefer neither.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist, fmean, median
 
 import numpy as np
@@ -32,6 +35,7 @@ from service.verdict.comparison import (
     Row,
 )
 from service.verdict.evidence import is_better, is_worse
+from service.verdict.human_review import LabeledPair, reliability, review
 from service.verdict.intervals import Clusters, difference_interval, t_quantile
 from service.verdict.results import Difference, Verdict, VerdictKind
 from service.verdict.thresholds import LEAST_CLUSTERS
@@ -261,6 +265,87 @@ def print_intervals(kinds: Sequence[Kind], sizes: Sequence[int], samples: int) -
             print(f"| {kind.title} | {n:,} | {shares} |", flush=True)
 
 
+RELIABILITIES = (0.4, 0.667, 0.8, 0.95)
+STEP = 5  # rows that are labeled between two looks at the verdict
+
+
+def print_labels(sizes: Sequence[int], samples: int) -> None:
+    """Print how labels of two reviewers behave, by their true alpha and the number of rows.
+
+    Both find the better answer of a row with the same probability, and it is as often tuned's as
+    the rival's. `counted` are the reviews in which labels count at the end, and `at any look` those
+    in which they did at some time, if people look again after every few rows.
+    """
+    print("| alpha | rows | the verdict's covers | bootstrap covers | counted | at any look |")
+    print("|---|---|---|---|---|---|")
+    for alpha in RELIABILITIES:
+        for n in sizes:
+            random = np.random.default_rng(45)
+            hits = np.zeros(4)
+            for _ in range(samples):
+                labels = _draw_labels(random, n, alpha)
+                found = reliability(labels)
+                assert found is not None
+                low, high = _bootstrapped_alpha(random, labels)
+                looks = [_counts(labels[: 2 * rows]) for rows in range(STEP, n, STEP)]
+                counted = _counts(labels)
+                hits += [
+                    found.low <= alpha <= found.high,
+                    low <= alpha <= high,
+                    counted,
+                    counted or any(looks),
+                ]
+            shares = " | ".join(f"{share:.1%}" for share in hits / samples)
+            print(f"| {alpha:g} | {n:,} | {shares} |", flush=True)
+
+
+def _draw_labels(random: Generator, n: int, alpha: float) -> list[LabeledPair]:
+    right = (1 + alpha**0.5) / 2
+    labels = []
+    for row in _labeled(n).rows:
+        better = random.integers(2)
+        for reviewer in ("ann", "ben"):
+            chosen = better if random.random() < right else 1 - better
+            winner = (TUNED, PROMPT)[chosen]
+            labels.append(LabeledPair(row, (TUNED, PROMPT), winner, reviewer))
+    return labels
+
+
+@lru_cache(maxsize=8)
+def _labeled(n: int) -> Comparison:
+    rows = [
+        Row(line=place, prompt=[], reference="", cluster=str(place), answers={})
+        for place in range(n)
+    ]
+    return Comparison(
+        model="m",
+        base_model="b",
+        created_at=0,
+        columns=[Column(name=name, model=name) for name in (TUNED, PROMPT)],
+        metrics=[Metric(name="chrf", kind="continuous", primary=True)],
+        rows=rows,
+    )
+
+
+def _counts(labels: Sequence[LabeledPair]) -> bool:
+    """Return whether the labels would enter the verdict."""
+    [found] = review(_labeled(len(labels) // 2), labels).comparisons
+    agreed = found.reliability
+    return found.preferred is not None and agreed is not None and agreed.is_enough
+
+
+def _bootstrapped_alpha(random: Generator, labels: Sequence[LabeledPair]) -> tuple[float, float]:
+    """Return the percentile interval of alpha, by rows."""
+    values = [1 if label.winner == TUNED else -1 for label in labels]
+    rows = np.array(values).reshape(-1, 2)
+    differ, k = rows[:, 0] != rows[:, 1], len(rows)
+    # With both orders, the expected disagreement of labels without ties is fixed.
+    expected = 0.5 * 4 * k / (4 * k - 1)
+    drawn = differ[random.integers(0, k, (RESAMPLES, k))].mean(1)
+    low, high = np.quantile(1 - drawn / expected, [0.025, 0.975])
+    return float(low), float(high)
+
+
 def _t_interval(clusters: Clusters) -> tuple[float, float]:
     half = t_quantile(0.975, len(clusters) - 1) * (clusters.standard_error or 0)
     return clusters.mean - half, clusters.mean + half
@@ -296,9 +381,12 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--intervals", action="store_true", help="compare methods of intervals")
+    parser.add_argument("--labels", action="store_true", help="simulate labels of people")
     options = parser.parse_args()
     kinds = [KINDS[name] for name in options.kinds]
-    if options.intervals:
+    if options.labels:
+        print_labels(options.sizes, options.samples)
+    elif options.intervals:
         print_intervals(kinds, options.sizes, options.samples)
     elif not print_table(kinds, options.sizes, options.samples):
         sys.exit(1)

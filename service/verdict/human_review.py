@@ -7,7 +7,7 @@ A label compares two answers to a row, and names the better one or a tie. Shares
 **People prefer a column** if the interval of its win rate excludes 50%, a sign-flip test says so
 (p <= 5% after Holm's correction over all pairs), the rate is at least 5 points away from 50%, and
 the rows have at least 20 different prompts. Labels may be added until they show something, and the
-last condition bounds what that does to chance: see `bench/evals/reviews.py`.
+last condition bounds what that does to chance (`python -m bench.evals.simulation --labels`).
 
 **Reviewers agree enough** if Krippendorff's alpha is at least 0.667, and its interval excludes 0.
 """

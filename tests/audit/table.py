@@ -29,8 +29,8 @@ OTHERS: Final = {
     AuditEvent.CAPTURE_DELEGATED: "`updateProject` with `capture_managed_by`, but no `capture`",
     AuditEvent.FILE_ROWS_REVEALED: "`listDatasetReportRows` and `listDatasetDiffRows` with "
     "`personal_data=show`",
-    AuditEvent.EVALUATION_REVEALED: "`getFineTuningJobEvaluationReport` without "
-    "`personal_data=mask`",
+    AuditEvent.EVALUATION_REVEALED: "`getFineTuningJobEvaluationReport` and "
+    "`getFineTuningJobEvaluationLabelQueue` without `personal_data=mask`",
     AuditEvent.EVAL_RUN_ITEMS_REVEALED: "`listEvalRunOutputItems`, `getEvalRunOutputItem` and "
     "`getEvalComparison` without `personal_data=mask`",
     AuditEvent.ALIAS_CHECK_CREATED: "`createAliasCheck`, and the service by an alias's schedule",

@@ -53,7 +53,7 @@ _OPERATIONS: Final = {
         *("getFileContent", "listRecognizers", "getRecognizer"),
         *("getFineTuningJobEvaluation", "getFineTuningJobEvaluationReport"),
         *("putFineTuningJobEvaluationLabel", "deleteFineTuningJobEvaluationLabels"),
-        "listFineTuningJobEvaluationLabels",
+        *("listFineTuningJobEvaluationLabels", "getFineTuningJobEvaluationLabelQueue"),
         *("listEvalRuns", "getEvalRun", "listEvalRunOutputItems", "getEvalRunOutputItem"),
         "getEvalComparison",
         *("listRowReviews", "getRowReview"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from service.verdict.comparison import Comparison, Forgetting, LeakedRow, Memorization
@@ -27,7 +29,7 @@ def compared(rows: int = 30, gain: float = 0.3) -> Comparison:
     return build({"base": [0.2] * rows, "prompt": [0.4] * rows, "tuned": [0.4 + gain] * rows})
 
 
-def labels(comparison: Comparison, winners: list[str | None], order=TUNED_FIRST, who="ann"):
+def labels(comparison: Comparison, winners: Sequence[str | None], order=TUNED_FIRST, who="ann"):
     rows = zip(comparison.rows, winners, strict=False)
     return [LabeledPair(row, order, winner, who) for row, winner in rows]
 
@@ -193,7 +195,7 @@ def test_a_row_counts_once_however_many_people_labeled_it():
     ]
 
 
-def everyone(comparison: Comparison, winners: list[str | None], rival: str = "prompt"):
+def everyone(comparison: Comparison, winners: Sequence[str | None], rival: str = "prompt"):
     """Labels of two people who agree on all rows."""
     for who, order in (("ann", ("tuned", rival)), ("ben", (rival, "tuned"))):
         yield from labels(comparison, winners, order, who)

@@ -17,6 +17,7 @@ from service.verdict.comparison import Memorization
 from tests.clients.python.commands import PROGRAM
 from tests.clients.python.terminal import Terminal
 from tests.conftest import BASE_MODEL
+from tests.jobs.evaluation.labels import measured
 from tests.models.aliases.conftest import evaluate, register
 from tests.verdict.build import build
 
@@ -218,3 +219,22 @@ async def test_alias_set_with_a_gate(api, client, cli):
     assert (await client.aliases.set("support", model=BASE_MODEL)).gate == {}
     assert (await cli("aliases", "set", "support", bad, "--gate", "gain")).code == 2
     assert (await cli("aliases", "set", "support", bad, "--gate", "chrf_gian>5")).code == 1
+
+
+async def test_answers_are_compared_blind_in_the_terminal(cli, story, evaluating):
+    await story.end()
+    await evaluating.begin()
+    await evaluating.complete(measured(4))
+    command = ("jobs", "review", story.job.id)
+    begun = await cli(*command, stdin="1\n9\n3\nq\n")
+    assert begun.code == 0, begun.err
+    asked, done = begun.out.split("You labeled")
+    assert done.startswith(" 2 of 3 rows. 0 have 2 labels, and 1 are left for you.")
+    assert "A poem about" in asked, "the answers are shown"
+    assert "tuned" not in asked, "without their columns"
+    assert "prompt" not in asked
+    assert "People preferred" in done
+    [task] = (await cli(*command, "--json")).json()["tasks"]
+    assert f"Row {task['row']}" in asked, "it was shown, and not labeled"
+    none = await cli(*command, "--rival", "base", stdin="q\n")
+    assert "You labeled 0 of 4 rows" in none.out

@@ -145,6 +145,7 @@ OTHER = (
     "generations create terms.txt --model {model}",
     "imports create rows.jsonl --model {model}",
     "jobs verdict {job}",
+    "jobs review {job}",
     "chat {model} hello",
     "advice show ftadvice-x",
     "advice cancel ftadvice-x",

@@ -149,6 +149,14 @@ async def label(world: World, job_id: str) -> None:
     await world.call(put, "tie", "Both are as good", path={**job, "row": "8"}, json=tie)
     await world.call(put, expect=400, path=row, json={**better, "winner": "base"})
     await world.call(put, expect=404, path={**job, "row": "999"}, json=better)
+    queue = "getFineTuningJobEvaluationLabelQueue"
+    found = await world.call(queue, "queue", path=job, query={"limit": 2})
+    await world.call(queue, expect=400, path=job, query={"compared": ["base", "prompt"]})
+    task = found.json()["tasks"][0]
+    blind = {"compared": found.json()["compared"], "winner": "first", "shown": task["shown"]}
+    chosen = {**job, "row": str(task["row"])}
+    await world.call(put, "blind", "An answer of the queue is better", path=chosen, json=blind)
+    await world.call(put, expect=409, path=chosen, json={**blind, "shown": "0" * 32})
     await world.call(listing, "labels", path=job, query={"limit": 20})
     await world.call(listing, expect=400, path=job, query={"after": "x"})
     await world.call("getFineTuningJobEvaluation", "labeled", "With labels of people", path=job)

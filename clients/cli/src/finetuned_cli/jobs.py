@@ -10,7 +10,7 @@ import typer
 from finetuned import params
 from finetuned.types import FineTuningJob, FineTuningJobEvent
 
-from finetuned_cli import complete, evaluation, watching
+from finetuned_cli import complete, evaluation, reviewing, watching
 from finetuned_cli.evaluation import JobId
 from finetuned_cli.failures import WrongUsage
 from finetuned_cli.listing import After, Limit, listed
@@ -172,6 +172,7 @@ def watch(job_id: JobId, as_json: Json = False) -> None:
 
 
 app.command("verdict")(evaluation.verdict)
+app.command("review")(reviewing.review)
 _jobs.action("cancel", "Cancel a job permanently.", lambda job: f"{job.id} is {_status(job)}")
 _jobs.action(
     "pause",

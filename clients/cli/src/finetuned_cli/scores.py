@@ -13,13 +13,15 @@ from rich.text import Text
 from finetuned_cli.output import Out, printable
 
 _MAX_DIFFERENCES = 12
-_STYLES = {"serve": "bold green", "cannot_tell": "bold yellow"}
+_STYLES = {"serve": "bold green", "cannot_tell": "bold yellow", "disputed": "bold yellow"}
 
 
 def say_verdict(verdict: FineTuningVerdict, out: Out) -> None:
     """Print the sentences of a verdict to stderr."""
     out.say(verdict.sentence, _STYLES.get(verdict.kind, "bold"))
     out.say(verdict.recommendation)
+    for reason in verdict.reasons or []:
+        out.say(reason)
     for warning in verdict.warnings or []:
         out.say(f"warning: {warning}", "yellow")
 
@@ -33,6 +35,8 @@ def show(found: FineTuningJobEvaluation, report: dict[str, Any], out: Out) -> No
         Text(printable(verdict.sentence), style=_STYLES.get(verdict.kind, "bold")), soft_wrap=False
     )
     out.line(verdict.recommendation)
+    for reason in verdict.reasons or []:
+        out.line(reason)
     for warning in verdict.warnings or []:
         out.say(f"warning: {warning}", "yellow")
     metrics = sorted(report["metrics"], key=lambda metric: not metric.get("primary"))
