@@ -410,7 +410,7 @@ def is_classified(value: Row) -> bool:
 
 def classified(value: Row) -> Iterator[Row]:
     """Yield a text with its labels."""
-    labels = value.get("label", value.get("labels"))
+    labels: list[str] = value["label"] if "label" in value else value["labels"]
     yield {"prompt": value["text"], "completion": ", ".join(labels)}
 
 

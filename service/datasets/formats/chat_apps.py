@@ -70,13 +70,19 @@ def app_table(columns: Iterable[str]) -> bool:
 def messages_inside(value: Any, depth: int = _MAX_DEPTH) -> list[list[Row]]:
     """Return the chats in a document of a chat app: each is a list of messages."""
     if isinstance(value, list):
-        messages = objects(value)
+        messages = [_unwrapped(one) for one in objects(value)]
         if any(find_app(one) is not None for one in messages[:_SAMPLE]):
             return [messages]
         inside = messages
     else:
         inside = list(value.values()) if isinstance(value, dict) else []
     return [chat for one in inside if depth for chat in messages_inside(one, depth - 1)]
+
+
+def _unwrapped(value: Row) -> Row:
+    """Return the object in an object with one key, such as {"note": {…}}."""
+    inside = next(iter(value.values())) if len(value) == 1 else None
+    return inside if isinstance(inside, dict) else value
 
 
 # What a customer asked, if it is beside the messages of a ticket.
@@ -121,7 +127,10 @@ def conversations_of(posts: Iterable[Post], roles: Mapping[str, str]) -> list[Re
     found: list[Record] = []
     posts = [post for post in posts if post.text.strip()]
     named = {author for author, role in roles.items() if role == "assistant"}
-    if posts and not named and all(post.is_bot is None for post in posts):
+    is_known = any(
+        named.intersection(post.names) if named else post.is_bot is not None for post in posts
+    )
+    if posts and not is_known:
         raise refuse("no_assistant", count=len({post.names[0] for post in posts}))
     chats: dict[tuple[str, str], list[Post]] = {}
     for post in posts:
@@ -393,15 +402,32 @@ def _repaired(text: str) -> str:
         return text
 
 
-_LISTS: Final = ("names", "at", "staff", "only", "skip")
-
-
-def _fields(needs: str, text: str, **paths: Any) -> Fields:
-    given = {
-        key: tuple(path.split()) if isinstance(path, str) and key in _LISTS else path
-        for key, path in paths.items()
-    }
-    return Fields(frozenset(needs.split()), tuple(text.split()), **given)
+def _fields(
+    needs: str,
+    text: str,
+    *,
+    names: str = "",
+    at: str = "",
+    staff: str = "",
+    only: str = "",
+    skip: str = "",
+    thread: str | None = None,
+    room: str = "",
+    is_latin1: bool = False,
+) -> Fields:
+    """Return the fields of an app, from words."""
+    return Fields(
+        frozenset(needs.split()),
+        text=tuple(text.split()),
+        names=tuple(names.split()),
+        at=tuple(at.split()),
+        staff=tuple(staff.split()),
+        only=tuple(only.split()),
+        skip=tuple(skip.split()),
+        thread=thread,
+        room=room,
+        is_latin1=is_latin1,
+    )
 
 
 _TABLE: Final = (

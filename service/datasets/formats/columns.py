@@ -411,7 +411,7 @@ def _check_mapping(columns: list[str], options: FormatOptions) -> None:
 
 def _no_shape(records: list[Record], columns: list[str]) -> Exception:
     if kind := next(filter(None, (other_kind(record.value) for record in records)), None):
-        return refuse("other_file", kind=kind)
+        return refuse("document", kind=kind)
     if columns:
         names = ", ".join(printable(column) for column in columns[:_SHOWN_COLUMNS])
         return refuse("unknown_columns", columns=names)

@@ -164,7 +164,7 @@ def _text_of(path: Path, target: Path, options: FormatOptions) -> Path:
     if kind is None:
         data = path.read_bytes()
         if (part := page_kind(data)) is not None:
-            raise refuse("other_file", kind=part)
+            raise refuse("document", kind=part)
         page = decode_document(data, options.encoding)
         found = DocumentText(page or "", is_html=True)
     else:

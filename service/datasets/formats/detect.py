@@ -13,7 +13,12 @@ from pathlib import Path
 from service.datasets.checks.issues import refuse
 from service.datasets.formats.chat_texts import text_chat
 from service.datasets.formats.csv_records import is_clearly_table, sniff_delimiter
-from service.datasets.formats.documents import UNKNOWN_BINARY, binary_kind, office_kind
+from service.datasets.formats.documents import (
+    UNKNOWN_BINARY,
+    binary_kind,
+    office_kind,
+    ole_kind,
+)
 from service.datasets.formats.json_records import find_rows
 from service.datasets.formats.options import Container
 from service.datasets.formats.turn_forms import are_turns
@@ -63,9 +68,11 @@ def binary_container(path: Path) -> Container | None:
     kind = binary_kind(head)
     if kind is None or kind == UNKNOWN_BINARY:  # the latter may be UTF-16 without a mark
         return "document" if _HTML.match(head.removeprefix(UTF8_BOM)) else None
-    if head.startswith(_OLE) and _is_xls(path):
-        return "xls"
-    raise refuse("unknown_format") if "archive" in kind else refuse("document", kind=kind)
+    if head.startswith(_OLE):
+        if _is_xls(path):
+            return "xls"
+        kind = ole_kind(path) or kind
+    raise refuse("unknown_format") if head.startswith(b"PK") else refuse("document", kind=kind)
 
 
 def _is_xls(path: Path) -> bool:

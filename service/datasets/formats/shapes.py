@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -32,14 +33,16 @@ RowMaker = Callable[[RowIssues, Row, FormatOptions], Row | None]
 _ALIASES: dict[str, tuple[str, ...]] = {
     "prompt": (
         "prompt", "question", "query", "input", "instruction", "user", "q", "input_text", "inputs",
-        "problem", "article",
+        "problem", "article", "description", "user message", "customer message",
+        "customer question",
         "问题", "問題", "提问", "質問", "입력", "질문", "คำถาม", "câu hỏi", "pertanyaan",
         "soalan", "प्रश्न", "frage", "pregunta", "pergunta", "domanda", "вопрос", "سؤال",
     ),
     "completion": (
         "completion", "answer", "output", "response", "assistant", "reply", "target", "a",
         "output_text", "targets", "solution", "highlights", "summary", "resolution", "close_notes",
-        "commentbody", "comment_body",
+        "commentbody", "comment_body", "our answer", "agent reply", "agent response", "bot answer",
+        "assistant response",
         "回答", "答案", "答え", "출력", "답변", "대답", "คำตอบ", "câu trả lời", "trả lời",
         "jawaban", "jawapan", "उत्तर", "antwort", "réponse", "respuesta", "resposta",
         "risposta", "ответ", "جواب",
@@ -249,7 +252,9 @@ def make_row(
 def _text_of_field(found: RowIssues, taken: Row, field: str) -> str | None:
     """Return a field's text. Numbers from spreadsheets are converted to text."""
     value = taken.get(field)
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if isinstance(value, bool):
+        text = str(value).lower()
+    elif not isinstance(value, str | int | float):
         text = ""
     else:
         text = value if isinstance(value, str) else str(value)
@@ -286,8 +291,21 @@ def _parse_json_text(value: Any) -> Any:
         try:
             return json.loads(value)
         except (ValueError, RecursionError):
-            return value
+            return _parse_python_text(value)
     return value
+
+
+_PYTHON = re.compile(r"\s*(?:\[\s*)?\{\s*'")
+
+
+def _parse_python_text(value: str) -> Any:
+    """Parse objects that a program of Python wrote as text, with single quotes."""
+    if _PYTHON.match(value) is None:
+        return value
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return value
 
 
 def _turn(role: str, content: Any) -> Row:

@@ -241,10 +241,16 @@ def _find_header(rows: Sequence[NumberedRow], options: FormatOptions) -> Numbere
 
 
 def _below_groups(rows: Sequence[NumberedRow], place: int, options: FormatOptions) -> NumberedRow:
-    """Return the row at `place`, or the next one if it names more columns, below group names."""
+    """Return the row at `place`, or the next one if it names more columns, below group names.
+
+    The next one can also repeat the names in another language.
+    """
     row, following = rows[place], rows[place + 1 : place + 2]
     for other in following:
-        if _filled(other.cells) > _filled(row.cells) and forms_shape(other.cells, options):
+        is_wider = _filled(other.cells) > _filled(row.cells)
+        names = [cell for cell in trim_cells(other.cells) if cell]
+        is_again = len(names) > 1 and all(len(name) > 1 and is_known(name) for name in names)
+        if (is_wider or is_again) and forms_shape(other.cells, options):
             return other
     return row
 

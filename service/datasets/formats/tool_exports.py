@@ -73,6 +73,7 @@ _TURNS: Final = (
     Turns("chunkedPrompt.chunks", "role", "text", "isThought", "systemInstruction"),  # AI Studio
     Turns("responses", "response.sender", "response.message"),  # Grok
     Turns("messages", "type", "data.content"),  # LangChain
+    Turns("messages", "type", "content"),  # Gemini CLI
     Turns("messages", "role", "parts"),  # Vercel's AI SDK
     Turns("messages", "author", "content", "", "context"),  # PaLM on Vertex AI
 )
@@ -90,7 +91,8 @@ def _turns_of(value: Row) -> Turns | None:
         texts = [path_of(one, form.text) for one in listed]
         known = [text for text in texts if text is not None]
         are_texts = all(isinstance(text, str | list) for text in known)
-        if known and are_texts and all(isinstance(role, str) for role in roles):
+        is_asked = any(SPEAKERS.get(str(role).casefold()) == "user" for role in roles)
+        if known and are_texts and is_asked:
             return form
     return None
 
@@ -143,6 +145,15 @@ def _pairs(value: Row) -> Iterator[Row]:
         ]
         said = [(role, "" if text.startswith("<|BEGIN") else text) for role, text in said]
         yield _conversation(said, text_of(path_of(pairs[0], form.system)))
+
+
+def _are_texts(value: Any) -> bool:
+    texts = value if isinstance(value, list) else []
+    return len(texts) > 1 and all(isinstance(text, str) for text in texts)
+
+
+def _texts(value: Row) -> Iterator[Row]:  # UltraChat
+    yield {"conversations": value["data"]}
 
 
 def _path_to(leaf: Any, nodes: Mapping[Any, Row], parent: str) -> list[Row]:
@@ -273,6 +284,9 @@ def _bodies(value: Row) -> list[Row]:
     return [value] if is_stored else []
 
 
+_ANSWER: Final = ("role", "content", "tool_calls", "refusal")
+
+
 def _logged(value: Row) -> Iterator[Row]:
     """Yield the row of a request with its response, in a log or in the result of a batch."""
     call: Row = {}
@@ -280,7 +294,11 @@ def _logged(value: Row) -> Iterator[Row]:
         call |= body
     choices, answer = objects(call.get("choices")), at_path(call, "output", "message")
     if choices or answer:
-        messages = [*objects(call.get("messages")), answer or choices[0].get("message")]
+        answer = answer or at_path(choices[0], "message") or {}
+        messages = [
+            *objects(call.get("messages")),
+            {k: answer[k] for k in _ANSWER if answer.get(k)},
+        ]
         kept = {key: call[key] for key in ("system", "tools") if call.get(key)}
         yield {"messages": messages, **kept}
     elif (export := find_export(call)) is not None:
@@ -406,7 +424,7 @@ def _has(*keys: str, **kinds: type) -> Callable[[Row], bool]:
 
 _EXPORTS: Final = (
     Export(_has(chat_messages=list), _claude),
-    Export(lambda v: _has(mapping=dict)(v) and {"title", "current_node"} & v.keys(), _mapping),
+    Export(_has("title", mapping=dict), _mapping),
     Export(lambda v: any("versions" in one for one in objects(v.get("messages"))), _versions),
     Export(lambda v: v.get("header") in _ACTIVITY and "title" in v, _activity),
     Export(_has("message", chat_history=list), _cohere),
@@ -422,6 +440,7 @@ _EXPORTS: Final = (
     Export(_has("thread_id", thread=list), notes.thread),
     Export(_has("story", questions=list, answers=list), notes.story),
     Export(_has("instruction", instances=list), notes.instances),
+    Export(lambda v: v.keys() <= {"id", "data"} and _are_texts(v.get("data")), _texts),
     Export(notes.is_classified, notes.classified),
     Export(_has("text", "options", "answer", accept=list), notes.prodigy),
     Export(notes.is_compared, notes.compared),
