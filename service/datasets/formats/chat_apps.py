@@ -23,6 +23,9 @@ from service.datasets.passages import html_text
 
 Row = dict[str, Any]
 
+CHAT: Final = "number of the chat"
+"""The key of a message whose file has several chats, which is added when it is read."""
+
 _FIRST_MS: Final = 1e11  # larger times are in milliseconds
 _GAP_S: Final = 6 * 3600  # of silence, after which a new conversation begins
 _MAX_DEPTH: Final = 5  # of a document in which a chat is looked for
@@ -239,7 +242,8 @@ def _telegram(value: Row) -> Iterator[Post]:
     parts = written if isinstance(written, list) else [written]
     text = "".join(str(part.get("text", "") if isinstance(part, dict) else part) for part in parts)
     at = seconds(value.get("date_unixtime") or value.get("date"))
-    yield Post(_names(value.get("from"), value.get("from_id")), text, at)
+    names = _names(value.get("from"), value.get("from_id"))
+    yield Post(names, text, at, room=value.get(CHAT))
 
 
 # Notes of the app that have a text, such as "Joined the server."
