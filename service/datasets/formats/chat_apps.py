@@ -211,10 +211,13 @@ def path_of(value: Any, path: str) -> Any:
     return at_path(value, *path.split(".")) if path else None
 
 
+_TEXT_BLOCKS: Final = ("text", "input_text", "output_text")
+
+
 def text_of(written: Any) -> str:
     """Return a text, or the texts of blocks of content."""
     if isinstance(written, list):
-        blocks = [one for one in objects(written) if one.get("type", "text") == "text"]
+        blocks = [one for one in objects(written) if one.get("type", "text") in _TEXT_BLOCKS]
         texts = (one.get("text", one.get("value")) for one in blocks)
         return "".join(text for text in texts if isinstance(text, str))
     return written if isinstance(written, str) else ""
@@ -386,6 +389,7 @@ _NOTE: Final = re.compile(
     r"(?:スタンプ|写真|画像|動画|ボイスメッセージ|ファイル)を送信しました。"
     r"|Liked a message|.{1,60} sent (?:an attachment|a photo|a sticker)\."
     r"|Reacted .{1,9} to (?:your|a) message ?|<msg>.*"
+    r"|<(?:environment_context|user_instructions|INSTRUCTIONS)>[\s\S]*"
 )
 _MARKUP: Final = re.compile(r"</?[A-Za-z][^<>]*>")
 _HTML: Final = frozenset(("body", "body_html", "richText", "HtmlBody", "content", "summary"))
@@ -450,7 +454,7 @@ _TABLE: Final = (
     _fields("originalarrivaltime messagetype content", "content", names="displayName from",
             at="originalarrivaltime", only="messagetype text richtext richtext/html"),
     # Support desks: HubSpot, Front, Gorgias, Zoho Desk, Freshdesk, Help Scout, Zendesk Chat,
-    # Salesforce
+    # Salesforce, Chatwoot
     _fields("conversationsThreadId createdAt type", "text richText", at="createdAt",
             staff="direction outgoing", only="type message", thread="conversationsThreadId"),
     _fields("is_inbound created_at body", "text body", at="created_at", staff="is_inbound false",
@@ -467,7 +471,12 @@ _TABLE: Final = (
             only="type chat.msg", thread="channel"),
     _fields("ParentId Incoming TextBody MessageDate", "TextBody HtmlBody", at="MessageDate",
             staff="Incoming false 0", thread="ParentId"),
-    # Chats with models: Claude Code, SillyTavern
+    _fields("message_type private conversation_id content", "content", at="created_at",
+            staff="message_type 1 outgoing", only="message_type 0 1 incoming outgoing",
+            skip="private", thread="conversation_id"),
+    # Chats with models: Claude Code, Codex, SillyTavern
+    _fields("timestamp type payload", "payload.content", staff="payload.role assistant",
+            only="type response_item", thread="session"),
     _fields("sessionId message uuid type", "message.content", staff="type assistant",
             only="type user assistant", skip="isSidechain isMeta", thread="sessionId"),
     _fields("is_user mes", "mes", staff="is_user false", skip="is_system", thread="chat"),

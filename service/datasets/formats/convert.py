@@ -148,6 +148,11 @@ def open_container(path: Path, work: Path, options: FormatOptions, log: IssueLog
     Raises DatasetError if the container is unknown, or the encoding does not match the text.
     """
     container = binary_container(path)
+    if container == "arrow":
+        from service.datasets.formats.parquet_records import convert_arrow
+
+        convert_arrow(path, work / "arrow.parquet")
+        return OpenedFile(work / "arrow.parquet", "parquet")
     if container == "document":
         return OpenedFile(_text_of(path, work / "text", options), container)
     if container is not None:

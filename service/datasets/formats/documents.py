@@ -143,6 +143,30 @@ _OLE_KINDS: Final = {
 _OLE_BYTES: Final = 4 * 1024**2
 
 
+_ZIP_KINDS: Final = {
+    "content.xml": "an OpenDocument text or presentation (ODT, ODP)",
+    "Index/Document.iwa": "a document of Apple's Pages, Numbers or Keynote",
+    "AndroidManifest.xml": "an app for Android (APK)",
+    "META-INF/MANIFEST.MF": "a program in Java (JAR)",
+}
+
+
+def zip_kind(path: Path) -> str | None:
+    """Return what a ZIP archive is if it is a document that is not read, or None."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = frozenset(archive.namelist())
+    except ZIP_DAMAGE:
+        return None
+    return next((kind for name, kind in _ZIP_KINDS.items() if name in names), None)
+
+
+def is_arrow(head: bytes) -> bool:
+    """Return whether a file is an Arrow file, or an Arrow stream, which begins with its schema."""
+    is_stream = head.startswith(b"\xff\xff\xff\xff") and head[8:12] == b"\x10\0\0\0"
+    return head.startswith(b"ARROW1") or is_stream
+
+
 def ole_kind(path: Path) -> str | None:
     """Return the kind of an Office file of before 2007 by the names of its streams, or None."""
     with path.open("rb") as file:

@@ -53,14 +53,16 @@ def read_json(path: Path, log: IssueLog) -> Iterator[Record]:
     with path.open("rb") as file:
         file.seek(start)
         head = file.read(_HEAD_BYTES)
-    if _ACCOUNT.match(head):
+    rows_at = find_rows(head) or 0
+    is_chat = rows_at > 0 and _CHATS.search(head[max(0, rows_at - _MAX_KEY_BYTES) :]) is not None
+    if is_chat or _ACCOUNT.match(head):
         chats = [at for at in _chats_at(path, start) if _holds_messages(_bytes_at(path, at))]
         for number, at in enumerate(chats):
-            for record in _cut(path, at, _Cutter(is_embedded=True)):
-                yield _in_chat(record, number)
+            line = 1 + _lines_before(path, at)
+            for record in _cut(path, at, _Cutter(line, is_embedded=True)):
+                yield record if is_chat else _in_chat(record, number)
         if chats:
             return
-    rows_at = find_rows(head) or 0
     if rows_at > 0 and _ROWS_KEY.search(head[:rows_at].rstrip()[-40:]):
         _check_arrays(path, start, log)
     cutter = _Cutter(1 + head.count(b"\n", 0, rows_at), is_embedded=rows_at > 0)
@@ -87,6 +89,15 @@ def _chats_at(path: Path, start: int) -> Iterator[int]:
                 end = match.end()
             kept = max(end, len(data) - _MAX_KEY_BYTES)
             at, rest = at + kept, data[kept:]
+
+
+def _lines_before(path: Path, end: int) -> int:
+    count, at = 0, 0
+    with FileSlice(path, 0) as stream:
+        while at < end and (block := stream.read(min(BATCH_BYTES, end - at))):
+            count += block.count(b"\n")
+            at += len(block)
+    return count
 
 
 def _bytes_at(path: Path, at: int) -> bytes:

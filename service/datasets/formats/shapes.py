@@ -195,7 +195,12 @@ def _guess_columns(present: list[str]) -> dict[str, str] | None:
     }
     found: dict[str, str] = {}
     for field, sure in _GUESSES.items():
-        columns = [column for column, found_words in words.items() if found_words & sure]
+        names = [name for name in _ALIASES[field] if not name.isascii() and len(name) > 1]
+        columns = [
+            column
+            for column, found_words in words.items()
+            if found_words & sure or any(name in column.casefold() for name in names)
+        ]
         if len(columns) != 1:
             return None
         found[field] = columns[0]
@@ -451,6 +456,8 @@ def _make_sharegpt(found: RowIssues, taken: Row, options: FormatOptions) -> Row 
             return None
         speaker = turn.get("from", role_of(turn))
         role = options.roles.get(str(speaker)) or SPEAKERS.get(str(speaker).strip().casefold())
+        if role is None and "assistant" in options.roles.values():
+            role = "user"
         if role is None:
             found.add("unknown_speaker", at, role=printable(speaker))
             return None
@@ -557,6 +564,8 @@ def _messages_of_field(found: RowIssues, taken: Row, field: str, role: str) -> l
     value = _parse_json_text(taken.get(field))
     if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
         return [as_message(turn, {}) for turn in value]
+    if isinstance(value, dict) and isinstance(value.get("value"), str):
+        taken = {**taken, field: value["value"]}  # the answer before its aliases
     if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
         taken = {**taken, field: value[0]}  # answers that are all right, such as spellings
     text = _text_of_field(found, taken, field)

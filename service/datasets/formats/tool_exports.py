@@ -24,6 +24,7 @@ from service.datasets.formats.chat_apps import (
 )
 from service.datasets.formats.turn_forms import SPEAKERS
 from service.datasets.passages import html_text
+from service.datasets.rows.lines import parse
 
 Row = dict[str, Any]
 
@@ -76,6 +77,7 @@ _TURNS: Final = (
     Turns("messages", "type", "content"),  # Gemini CLI
     Turns("messages", "role", "parts"),  # Vercel's AI SDK
     Turns("messages", "author", "content", "", "context"),  # PaLM on Vertex AI
+    Turns("items", "data.role", "data.content"),  # OpenRouter
 )
 _PAIRS: Final = (
     Pairs("conversation", "input", "output", "system"),  # XTuner
@@ -84,9 +86,15 @@ _PAIRS: Final = (
 )
 
 
+def _listed(value: Row, path: str) -> list[Row]:
+    """Return the objects of a list, or those of an object by their IDs."""
+    found = path_of(value, path)
+    return objects(list(found.values()) if isinstance(found, dict) else found)
+
+
 def _turns_of(value: Row) -> Turns | None:
     for form in _TURNS:
-        listed = objects(path_of(value, form.turns))
+        listed = _listed(value, form.turns)
         roles = [path_of(one, form.role) for one in listed]
         texts = [path_of(one, form.text) for one in listed]
         known = [text for text in texts if text is not None]
@@ -100,7 +108,8 @@ def _turns_of(value: Row) -> Turns | None:
 def _turns(value: Row) -> Iterator[Row]:
     form = _turns_of(value)
     if form is not None:
-        said = [one for one in objects(path_of(value, form.turns)) if not path_of(one, form.skip)]
+        said = [one for one in _listed(value, form.turns) if not path_of(one, form.skip)]
+        said = [one for one in said if path_of(one, form.role)]
         turns = ((path_of(one, form.role), text_of(path_of(one, form.text))) for one in said)
         system = path_of(value, form.system)
         yield _conversation(turns, text_of(at_path(system, "parts") or system))
@@ -271,12 +280,23 @@ _CALLS: Final = (
     ("request", "response"),
     ("body", "response"),  # the lines of a batch, joined
     ("input.inputBodyJson", "output.outputBodyJson"),  # Bedrock
+    ("request_body", "response_body"),  # proxies
 )
+
+
+def _parsed(body: Any) -> Any:
+    return parse(body.encode())[0] if isinstance(body, str) and body[:1] == "{" else body
+
+
+def _sample(value: Row) -> Iterator[Row]:
+    """Yield the conversation of an item of OpenAI's evals."""
+    said = [*objects(path_of(value, "sample.input")), *objects(path_of(value, "sample.output"))[:1]]
+    yield {"messages": [{key: one.get(key) for key in ("role", "content")} for one in said]}
 
 
 def _bodies(value: Row) -> list[Row]:
     for paths in _CALLS:
-        found = [path_of(value, path) for path in paths]
+        found = [_parsed(path_of(value, path)) for path in paths]
         bodies = [at_path(one, "body") or one for one in found]
         if all(isinstance(body, dict) for body in bodies):
             return bodies
@@ -430,6 +450,7 @@ _EXPORTS: Final = (
     Export(_has("message", chat_history=list), _cohere),
     Export(_has("ideal", input=list), _ideal),
     Export(lambda v: bool(_bodies(v)), _logged),
+    Export(lambda v: bool(objects(path_of(v, "sample.output"))), _sample),
     Export(apis.is_anthropic, apis.anthropic),
     Export(apis.is_responses, apis.responses),
     Export(apis.is_gemini, apis.gemini),
