@@ -21,7 +21,7 @@ from service.datasets.personal_data.kinds import POSSIBLE, Recognizer
 from service.datasets.personal_data.marks import Mark
 from service.datasets.rows.conversation import Conversation, Turn, TurnWording, split_row
 from service.datasets.rows.lines import FileSlice, LongLine, read_batches
-from service.datasets.text.languages import SCRIPTS, UNKNOWN, Language, detect_each
+from service.datasets.text.languages import SCRIPTS, UNKNOWN, Language, detect_in_context
 from service.datasets.text.token_counts import TOKENS_PER_MESSAGE, load_tokenizer
 
 if TYPE_CHECKING:
@@ -338,11 +338,12 @@ def _detect_languages(
     """Return the languages of each row's questions and of its last answer."""
     if not options.languages:
         return [(_UNKNOWN, _UNKNOWN)] * len(rows)
-    questions = detect_each(
+    questions = [
         "\n".join([turn.text for turn in row.turns if turn.role == "user"]) for row in rows
-    )
-    answers = detect_each(_answer(row.turns, row.last_answer) for row in rows)
-    return list(zip(questions, answers, strict=True))
+    ]
+    answers = [_answer(row.turns, row.last_answer) for row in rows]
+    found = detect_in_context(questions + answers)
+    return list(zip(found[: len(rows)], found[len(rows) :], strict=True))
 
 
 def _normalize_turns(row: Conversation) -> list[str]:

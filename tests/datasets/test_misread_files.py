@@ -485,7 +485,6 @@ def test_prompts_are_split_at_the_markers_of_turns(
         "What follows “\n\nHuman:”?",
         "a\n\nAssistant: {",
         "Human: a\nAssistant:",
-        "A chat. USER: a ASSISTANT:",
         "Below is a task.\n\n### Instruction:\na",
     ],
 )

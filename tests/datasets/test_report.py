@@ -218,6 +218,18 @@ def test_rows_of_a_job_that_its_training_rows_contain(tmp_path: Path) -> None:
     assert (empty.rows, empty.lines) == (len(held), frozenset())
 
 
+def test_kanji_alone_are_japanese_among_japanese_rows(tmp_path: Path) -> None:
+    kana = [chat(f"第{n}便はいつ届きますか", f"{n}日後の予定です。") for n in range(20)]
+    kanji = [chat("配送料金", "全国一律六百円"), chat("営業時間", "午前九時至午後六時")]
+    chinese = [chat("运费说明", "全国统一六百元，为您配送")]
+    report = report_of(tmp_path, kana + kanji)
+    assert {share.name for share in report.languages} == {"ja"}
+    report = report_of(tmp_path, kana + chinese)
+    assert {share.name for share in report.languages} == {"ja", "zh-Hans"}
+    report = report_of(tmp_path, kanji)
+    assert "ja" not in {share.name for share in report.languages}
+
+
 @pytest.mark.parametrize("language", ["ja", "zh", "ko", "th", "vi", "id", "hi"])
 def test_real_data_is_of_its_language(
     tmp_path: Path, language: str, home_intents: RealRows, chatterbot: RealRows

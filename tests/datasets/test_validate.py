@@ -106,7 +106,7 @@ BAD_ROWS: list[tuple[str, Any, list[tuple[str, str]]]] = [
     ("no role", chat(without(USER, "role"), ANSWER), [("missing_field", "/messages/0")]),
     ("number role", chat(USER | {"role": 1}, ANSWER), [("wrong_type", "/messages/0/role")]),
     ("wrong role", chat(USER, ANSWER, {"role": "bot"}), [("invalid_role", "/messages/2/role")]),
-    ("extra row field", chat(USER, ANSWER, id=7), [("unknown_field", "/id")]),
+    ("extra row field", chat(USER, ANSWER, id=7), [("unused_column", "/id")]),
     ("extra field", chat(USER | {"a/b": 1}, ANSWER), [("unknown_field", "/messages/0/a~1b")]),
     ("no content", chat(without(USER, "content"), ANSWER), [("missing_content", "/messages/0")]),
     (

@@ -82,12 +82,10 @@ _CHECKS: Final[dict[str, Check]] = {
     ),
     "document": _error(
         "The file is {kind}, and not a file of rows.",
-        "Save a table as CSV or XLSX, and a text as DOCX, PDF, .txt or .md.",
-    ),
-    "other_file": _error(
-        "The file is {kind}, which is not read as conversations.",
-        "Upload the part of the export that has them, as JSON: conversations.json of ChatGPT or "
-        "claude.ai, or the requests of a batch joined with their responses.",
+        "Save a table as CSV or XLSX, and a text as DOCX, PDF, .txt or .md. Pack it as ZIP or with "
+        "gzip. Of an export, upload the part that has the conversations, as JSON: "
+        "conversations.json of ChatGPT or claude.ai, result.json of Telegram, or the requests of a "
+        "batch joined with their responses.",
     ),
     "damaged_document": _error(
         "The document is damaged, or it needs a password.",
@@ -299,7 +297,8 @@ _CHECKS: Final[dict[str, Check]] = {
     ),
     "no_assistant": _error(
         "The chat has {count} speakers, and nothing says which of them is the assistant.",
-        'Name who answers, for example {"roles": {"Ann": "assistant"}}; all others are users.',
+        'Name who answers as the file does, by name or ID, for example {"roles": {"Ann": '
+        '"assistant"}}; all others are users.',
     ),
     "no_ratings": _error(
         "No answer has a rating that is clearly good or bad.",

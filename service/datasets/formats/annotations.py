@@ -271,7 +271,10 @@ _COMPARED: Final = (
 _TIE: Final = ("1", "1.0", "true")
 _RANKED: Final = ("answers", "completions", "responses", "candidates")
 _WRITTEN: Final = ("answer", "response", "completion", "text", "output", "content")
-_SCORES: Final = (("rank", -1), ("overall_score", 1), ("score", 1), ("rating", 1))
+_SCORES: Final = (
+    *(("rank", -1), ("overall_score", 1), ("score", 1), ("rating", 1), ("pm_score", 1)),
+    *(("votes", 1), ("upvotes", 1)),
+)
 """Fields of an answer's worth, and whether more is better."""
 
 
@@ -299,15 +302,24 @@ def compared(value: Row) -> Iterator[Row]:
 
 
 def _question_of(value: Row) -> Any:
-    names = (*_PROMPTS, "history")
+    names = (*_PROMPTS, "history", "title")
     return next((value[name] for name in names if value.get(name) is not None), None)
+
+
+def _objects_of(answers: Any) -> list[Row]:
+    """Return a list of objects, or those in an object of lists."""
+    if isinstance(answers, dict) and all(isinstance(one, list) for one in answers.values()):
+        return [
+            dict(zip(answers, row, strict=True)) for row in zip(*answers.values(), strict=False)
+        ]
+    return objects(answers)
 
 
 def _ranked(value: Row) -> list[tuple[float, Any]]:
     """Return the answers of a value with their worth, the best one first."""
     for name in _RANKED:
         for field, sign in _SCORES:
-            answers = objects(value.get(name))
+            answers = _objects_of(value.get(name))
             scores = [seconds(one.get(field)) for one in answers]
             texts = [next((one[key] for key in _WRITTEN if key in one), None) for one in answers]
             if len(answers) > 1 and None not in scores and None not in texts:
@@ -410,7 +422,7 @@ def is_classified(value: Row) -> bool:
 
 def classified(value: Row) -> Iterator[Row]:
     """Yield a text with its labels."""
-    labels = value.get("label", value.get("labels"))
+    labels: list[str] = value["label"] if "label" in value else value["labels"]
     yield {"prompt": value["text"], "completion": ", ".join(labels)}
 
 

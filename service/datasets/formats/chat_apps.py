@@ -23,6 +23,9 @@ from service.datasets.passages import html_text
 
 Row = dict[str, Any]
 
+CHAT: Final = "number of the chat"
+"""The key of a message whose file has several chats, which is added when it is read."""
+
 _FIRST_MS: Final = 1e11  # larger times are in milliseconds
 _GAP_S: Final = 6 * 3600  # of silence, after which a new conversation begins
 _MAX_DEPTH: Final = 5  # of a document in which a chat is looked for
@@ -70,13 +73,19 @@ def app_table(columns: Iterable[str]) -> bool:
 def messages_inside(value: Any, depth: int = _MAX_DEPTH) -> list[list[Row]]:
     """Return the chats in a document of a chat app: each is a list of messages."""
     if isinstance(value, list):
-        messages = objects(value)
+        messages = [_unwrapped(one) for one in objects(value)]
         if any(find_app(one) is not None for one in messages[:_SAMPLE]):
             return [messages]
         inside = messages
     else:
         inside = list(value.values()) if isinstance(value, dict) else []
     return [chat for one in inside if depth for chat in messages_inside(one, depth - 1)]
+
+
+def _unwrapped(value: Row) -> Row:
+    """Return the object in an object with one key, such as {"note": {…}}."""
+    inside = next(iter(value.values())) if len(value) == 1 else None
+    return inside if isinstance(inside, dict) else value
 
 
 # What a customer asked, if it is beside the messages of a ticket.
@@ -121,7 +130,10 @@ def conversations_of(posts: Iterable[Post], roles: Mapping[str, str]) -> list[Re
     found: list[Record] = []
     posts = [post for post in posts if post.text.strip()]
     named = {author for author, role in roles.items() if role == "assistant"}
-    if posts and not named and all(post.is_bot is None for post in posts):
+    is_known = any(
+        named.intersection(post.names) if named else post.is_bot is not None for post in posts
+    )
+    if posts and not is_known:
         raise refuse("no_assistant", count=len({post.names[0] for post in posts}))
     chats: dict[tuple[str, str], list[Post]] = {}
     for post in posts:
@@ -199,10 +211,13 @@ def path_of(value: Any, path: str) -> Any:
     return at_path(value, *path.split(".")) if path else None
 
 
+_TEXT_BLOCKS: Final = ("text", "input_text", "output_text")
+
+
 def text_of(written: Any) -> str:
     """Return a text, or the texts of blocks of content."""
     if isinstance(written, list):
-        blocks = [one for one in objects(written) if one.get("type", "text") == "text"]
+        blocks = [one for one in objects(written) if one.get("type", "text") in _TEXT_BLOCKS]
         texts = (one.get("text", one.get("value")) for one in blocks)
         return "".join(text for text in texts if isinstance(text, str))
     return written if isinstance(written, str) else ""
@@ -230,7 +245,8 @@ def _telegram(value: Row) -> Iterator[Post]:
     parts = written if isinstance(written, list) else [written]
     text = "".join(str(part.get("text", "") if isinstance(part, dict) else part) for part in parts)
     at = seconds(value.get("date_unixtime") or value.get("date"))
-    yield Post(_names(value.get("from"), value.get("from_id")), text, at)
+    names = _names(value.get("from"), value.get("from_id"))
+    yield Post(names, text, at, room=value.get(CHAT))
 
 
 # Notes of the app that have a text, such as "Joined the server."
@@ -373,6 +389,7 @@ _NOTE: Final = re.compile(
     r"(?:スタンプ|写真|画像|動画|ボイスメッセージ|ファイル)を送信しました。"
     r"|Liked a message|.{1,60} sent (?:an attachment|a photo|a sticker)\."
     r"|Reacted .{1,9} to (?:your|a) message ?|<msg>.*"
+    r"|<(?:environment_context|user_instructions|INSTRUCTIONS)>[\s\S]*"
 )
 _MARKUP: Final = re.compile(r"</?[A-Za-z][^<>]*>")
 _HTML: Final = frozenset(("body", "body_html", "richText", "HtmlBody", "content", "summary"))
@@ -393,15 +410,32 @@ def _repaired(text: str) -> str:
         return text
 
 
-_LISTS: Final = ("names", "at", "staff", "only", "skip")
-
-
-def _fields(needs: str, text: str, **paths: Any) -> Fields:
-    given = {
-        key: tuple(path.split()) if isinstance(path, str) and key in _LISTS else path
-        for key, path in paths.items()
-    }
-    return Fields(frozenset(needs.split()), tuple(text.split()), **given)
+def _fields(
+    needs: str,
+    text: str,
+    *,
+    names: str = "",
+    at: str = "",
+    staff: str = "",
+    only: str = "",
+    skip: str = "",
+    thread: str | None = None,
+    room: str = "",
+    is_latin1: bool = False,
+) -> Fields:
+    """Return the fields of an app, from words."""
+    return Fields(
+        frozenset(needs.split()),
+        text=tuple(text.split()),
+        names=tuple(names.split()),
+        at=tuple(at.split()),
+        staff=tuple(staff.split()),
+        only=tuple(only.split()),
+        skip=tuple(skip.split()),
+        thread=thread,
+        room=room,
+        is_latin1=is_latin1,
+    )
 
 
 _TABLE: Final = (
@@ -420,7 +454,7 @@ _TABLE: Final = (
     _fields("originalarrivaltime messagetype content", "content", names="displayName from",
             at="originalarrivaltime", only="messagetype text richtext richtext/html"),
     # Support desks: HubSpot, Front, Gorgias, Zoho Desk, Freshdesk, Help Scout, Zendesk Chat,
-    # Salesforce
+    # Salesforce, Chatwoot
     _fields("conversationsThreadId createdAt type", "text richText", at="createdAt",
             staff="direction outgoing", only="type message", thread="conversationsThreadId"),
     _fields("is_inbound created_at body", "text body", at="created_at", staff="is_inbound false",
@@ -437,7 +471,12 @@ _TABLE: Final = (
             only="type chat.msg", thread="channel"),
     _fields("ParentId Incoming TextBody MessageDate", "TextBody HtmlBody", at="MessageDate",
             staff="Incoming false 0", thread="ParentId"),
-    # Chats with models: Claude Code, SillyTavern
+    _fields("message_type private conversation_id content", "content", at="created_at",
+            staff="message_type 1 outgoing", only="message_type 0 1 incoming outgoing",
+            skip="private", thread="conversation_id"),
+    # Chats with models: Claude Code, Codex, SillyTavern
+    _fields("timestamp type payload", "payload.content", staff="payload.role assistant",
+            only="type response_item", thread="session"),
     _fields("sessionId message uuid type", "message.content", staff="type assistant",
             only="type user assistant", skip="isSidechain isMeta", thread="sessionId"),
     _fields("is_user mes", "mes", staff="is_user false", skip="is_system", thread="chat"),

@@ -25,7 +25,12 @@ from service.datasets.formats.chat_apps import (
 from service.datasets.formats.feedback import feedback_rows, find_feedback
 from service.datasets.formats.options import WORKBOOKS, FormatOptions, Record, Shape, row_format_of
 from service.datasets.formats.shapes import find_shape, has_prompt, is_known
-from service.datasets.formats.table_layout import find_message_columns, forms_shape, group_messages
+from service.datasets.formats.table_layout import (
+    MessageColumns,
+    find_message_columns,
+    forms_shape,
+    group_messages,
+)
 from service.datasets.formats.tool_exports import Export, find_export, other_kind
 from service.datasets.formats.turn_forms import (
     are_turns,
@@ -107,7 +112,7 @@ def unfold(records: Iterator[Record], options: FormatOptions) -> Unfolded:
 
 def _holds_transcripts(value: dict[str, Any], options: FormatOptions) -> bool:
     """Return whether a record is a text with a conversation, and not a row of another shape."""
-    if options.shape == "text" or not parse_transcript(value.get("text")):
+    if options.shape == "text" or _transcript_of(value) is None:
         return False
     found = find_shape(value, options, lambda _: True)
     return (found is None or found[0] == "text") and find_message_columns(
@@ -189,11 +194,21 @@ def _unwrap_viewer_row(value: Any) -> Any:
     return value.get("row", value) if isinstance(value, dict) else value
 
 
+def _transcript_of(value: Any) -> tuple[str, list[Row]] | None:
+    """Return the column with the text of a conversation, and its turns, or None."""
+    for column in ("text", "chat", "transcript"):
+        turns = parse_transcript(value.get(column)) if isinstance(value, dict) else None
+        if turns is not None:
+            return column, turns
+    return None
+
+
 def _convert_transcript(value: Any) -> Any:
-    turns = parse_transcript(value.get("text")) if isinstance(value, dict) else None
-    if turns is None:
+    found = _transcript_of(value)
+    if found is None:
         return value
-    return {key: kept for key, kept in value.items() if key != "text"} | {"conversations": turns}
+    column, turns = found
+    return {key: kept for key, kept in value.items() if key != column} | {"conversations": turns}
 
 
 def _rows_below_names(records: Iterator[Record]) -> Iterator[Record]:
@@ -227,8 +242,17 @@ def _rows_of_document(value: Row, options: FormatOptions) -> list[Any]:
             return [dict(zip(names, row, strict=True)) for row in lists]
     if forms_shape(list(value), options):
         return []
-    arrays = [c for c in columns if isinstance(c, list) and c and isinstance(c[0], dict)]
-    return arrays[0] if len(arrays) == 1 and not are_turns(arrays[0]) else []
+    arrays = {
+        name: c for name, c in value.items() if isinstance(c, list) and c and isinstance(c[0], dict)
+    }
+    said = [array for name, array in arrays.items() if name.casefold() in _TRANSCRIPTS]
+    if len(said) == 1:
+        return said[0]
+    rows = next(iter(arrays.values()), [])
+    return rows if len(arrays) == 1 and not are_turns(rows) else []
+
+
+_TRANSCRIPTS = frozenset(("transcript", "entries", "payload", "utterances"))
 
 
 def _is_column(value: Any) -> bool:
@@ -268,8 +292,8 @@ class RecordSample(NamedTuple):
     """The records of a file, and a sample of the first ones.
 
     `records` yields all records, including the sampled ones. `unfolded` is whether they were inside
-    other values, `as_text` whether the container stores booleans as text, and `are_rated` whether
-    they were made of rated answers.
+    other values, `as_text` whether the container stores booleans as text, `are_rated` whether
+    they were made of rated answers, and `is_document` whether the file is one JSON value.
     """
 
     first: list[Record]
@@ -277,7 +301,8 @@ class RecordSample(NamedTuple):
     records: Iterator[Record]
     unfolded: bool
     as_text: bool
-    are_rated: bool = False
+    are_rated: bool
+    is_document: bool
 
     def values(self, column: str) -> list[Any]:
         """Return the values of a column in the sampled objects, or None where it is missing."""
@@ -300,9 +325,15 @@ def sample_records(
         records, unfolded = _unfold_json_column(records, options)
     first = _first(records)
     is_rated = read is not None
-    as_text = container in ("csv", *WORKBOOKS) and not is_rated
-    whole = chain(first, records)
-    return RecordSample(first, _columns(first), whole, unfolded, as_text, is_rated)
+    return RecordSample(
+        first,
+        _columns(first),
+        chain(first, records),
+        unfolded,
+        as_text=container in ("csv", *WORKBOOKS) and not is_rated,
+        are_rated=is_rated,
+        is_document=container == "json" or (container == "jsonl" and unfolded),
+    )
 
 
 def interpret_columns(sample: RecordSample, options: FormatOptions, log: IssueLog) -> ColumnMeaning:
@@ -315,7 +346,7 @@ def interpret_columns(sample: RecordSample, options: FormatOptions, log: IssueLo
         named = fields
         canonical = _is_canonical(shape, fields) and not sample.unfolded
         canonical = canonical and all(has_openai_messages(record.value) for record in sample.first)
-    elif columns := find_message_columns(sample.columns, options):
+    elif columns := _message_columns(sample, options):
         shape, fields, named = "sharegpt", {"conversations": "conversations"}, columns.by_field()
         records, canonical, grouped = group_messages(records, columns), False, True
     else:
@@ -330,6 +361,18 @@ def interpret_columns(sample: RecordSample, options: FormatOptions, log: IssueLo
     unused = [printable(column) for column in sample.columns if column not in used]
     known = None if grouped else frozenset(sample.columns)
     return ColumnMeaning(shape, fields, named, unused, records, canonical, known)
+
+
+def _message_columns(sample: RecordSample, options: FormatOptions) -> MessageColumns | None:
+    """Return the columns of messages, which need no ID if a document is one conversation."""
+    found = find_message_columns(sample.columns, options)
+    if found is None and sample.is_document:
+        found = find_message_columns(sample.columns, options, is_one=True)
+        speakers = {str(one) for one in sample.values(found.role) if one} if found else set()
+        roles = {standard_role(one, options.roles) for one in speakers}
+        if None in roles or not {"user", "assistant"} <= roles:
+            return None
+    return found
 
 
 def find_record_shape(
@@ -422,7 +465,7 @@ def _check_mapping(columns: list[str], options: FormatOptions) -> None:
 
 def _no_shape(records: list[Record], columns: list[str]) -> Exception:
     if kind := next(filter(None, (other_kind(record.value) for record in records)), None):
-        return refuse("other_file", kind=kind)
+        return refuse("document", kind=kind)
     if columns:
         names = ", ".join(printable(column) for column in columns[:_SHOWN_COLUMNS])
         return refuse("unknown_columns", columns=names)

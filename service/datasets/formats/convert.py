@@ -148,6 +148,11 @@ def open_container(path: Path, work: Path, options: FormatOptions, log: IssueLog
     Raises DatasetError if the container is unknown, or the encoding does not match the text.
     """
     container = binary_container(path)
+    if container == "arrow":
+        from service.datasets.formats.parquet_records import convert_arrow
+
+        convert_arrow(path, work / "arrow.parquet")
+        return OpenedFile(work / "arrow.parquet", "parquet")
     if container == "document":
         return OpenedFile(_text_of(path, work / "text", options), container)
     if container is not None:
@@ -164,7 +169,7 @@ def _text_of(path: Path, target: Path, options: FormatOptions) -> Path:
     if kind is None:
         data = path.read_bytes()
         if (part := page_kind(data)) is not None:
-            raise refuse("other_file", kind=part)
+            raise refuse("document", kind=part)
         page = decode_document(data, options.encoding)
         found = DocumentText(page or "", is_html=True)
     else:

@@ -203,18 +203,18 @@ def _escapes_quotes(path: Path, delimiter: str) -> bool:
     if '\\"' not in head:
         return False
     lines = head.splitlines(keepends=True)[:_SAMPLE_LINES]
-    broken = 0
-    for given in ({}, {"escapechar": "\\", "doublequote": False}):
-        try:
-            rows = list(csv.reader(lines, delimiter=delimiter, strict=True, **given))
-            broken += len({len(row) for row in rows if row}) > 1
-        except csv.Error:
-            broken += 1
-        if not given and not broken:
-            return False
-        if given:
-            return broken == 1
-    return False
+    return not _is_regular(lines, delimiter, None) and _is_regular(lines, delimiter, "\\")
+
+
+def _is_regular(lines: list[str], delimiter: str, escape: str | None) -> bool:
+    """Return whether all rows have equally many fields."""
+    reader = csv.reader(
+        lines, delimiter=delimiter, strict=True, escapechar=escape, doublequote=escape is None
+    )
+    try:
+        return len({len(row) for row in reader if row}) == 1
+    except csv.Error:
+        return False
 
 
 def _is_sep_line(cells: list[str], delimiter: str) -> bool:

@@ -18,7 +18,7 @@ from typing import IO, Any, BinaryIO, Literal
 import zstandard
 
 from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, refuse
-from service.datasets.formats.documents import ZIP_DAMAGE
+from service.datasets.formats.documents import ZIP_DAMAGE, zip_kind
 from service.datasets.formats.options import FormatOptions
 
 Compression = Literal["gzip", "zstd", "bzip2", "xz"]
@@ -280,4 +280,6 @@ def _is_document(path: Path) -> bool:
             names = packed.namelist()
     except ZIP_DAMAGE:
         return True  # later refused as an unknown format
-    return any(name in names for name in ("[Content_Types].xml", "xl/workbook.xml", "mimetype"))
+    return zip_kind(path) is not None or any(
+        name in names for name in ("[Content_Types].xml", "xl/workbook.xml", "mimetype")
+    )

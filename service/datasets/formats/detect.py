@@ -9,11 +9,19 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Literal
 
 from service.datasets.checks.issues import refuse
 from service.datasets.formats.chat_texts import text_chat
 from service.datasets.formats.csv_records import is_clearly_table, sniff_delimiter
-from service.datasets.formats.documents import UNKNOWN_BINARY, binary_kind, office_kind
+from service.datasets.formats.documents import (
+    UNKNOWN_BINARY,
+    binary_kind,
+    is_arrow,
+    office_kind,
+    ole_kind,
+    zip_kind,
+)
 from service.datasets.formats.json_records import find_rows
 from service.datasets.formats.options import Container
 from service.datasets.formats.turn_forms import are_turns
@@ -31,6 +39,9 @@ _OTHER_TEXTS = tuple(
     (re.compile(start.encode()), kind)
     for start, kind in {
         r"BEGIN:VCALENDAR": "a calendar (ICS)",
+        r"WEBVTT\b": "subtitles (WebVTT)",
+        r"\d+\n\d\d:\d\d:\d\d[,.]\d+ --> ": "subtitles (SRT)",
+        r"\[[\w.-]+\]\n[\w.-]+ ?=": "a file of settings",
         r"BEGIN:VCARD": "a list of contacts (vCard)",
         r"From \S+ .*\d\d:\d\d.*\n[A-Z][\w-]*: ": "a mailbox of e-mails (mbox)",
         r"(?:(?:From|To|Date|Subject|Received|Return-Path|Delivered-To|Message-ID|MIME-Version|X-[\w-]+"
@@ -48,8 +59,8 @@ _OLE = b"\xd0\xcf\x11\xe0"  # the first bytes of Office files before 2007
 _HTML = re.compile(rb"\s*(?:<!doctype html|<html[\s>])", re.IGNORECASE)
 
 
-def binary_container(path: Path) -> Container | None:
-    """Detect Parquet, a workbook or a document such as a PDF; return None for text.
+def binary_container(path: Path) -> Container | Literal["arrow"] | None:
+    """Detect Parquet, Arrow, a workbook or a document such as a PDF; return None for text.
 
     Raises DatasetError for other archives, and for other files that are no text, which it names.
     """
@@ -60,12 +71,19 @@ def binary_container(path: Path) -> Container | None:
     office = office_kind(path)
     if office is not None:
         return office if office in ("xlsx", "ods") else "document"
+    kind = zip_kind(path) if head.startswith(b"PK") else None
+    if kind is not None:
+        raise refuse("document", kind=kind)
+    if is_arrow(head):
+        return "arrow"
     kind = binary_kind(head)
     if kind is None or kind == UNKNOWN_BINARY:  # the latter may be UTF-16 without a mark
         return "document" if _HTML.match(head.removeprefix(UTF8_BOM)) else None
-    if head.startswith(_OLE) and _is_xls(path):
-        return "xls"
-    raise refuse("unknown_format") if "archive" in kind else refuse("document", kind=kind)
+    if head.startswith(_OLE):
+        if _is_xls(path):
+            return "xls"
+        kind = ole_kind(path) or kind
+    raise refuse("unknown_format") if head.startswith(b"PK") else refuse("document", kind=kind)
 
 
 def _is_xls(path: Path) -> bool:

@@ -77,6 +77,10 @@ _PAGES: Final = (
     (re.compile(rb"<title>ChatGPT Data Export</title>"), "a page of ChatGPT's export"),
     (re.compile(rb"<title>My Activity History</title>"), "a page of Google's My Activity"),
     (re.compile(rb'class="?chatlog__message'), "a page of DiscordChatExporter"),
+    (
+        re.compile(rb"type=[\"']?password|<title>[^<]{0,40}(?:[Ss]ign in|[Ll]og ?in|40[134]\b)"),
+        "a web page of a login or an error",
+    ),
 )
 """Pages of exports that can also be had as JSON."""
 
@@ -128,6 +132,48 @@ def binary_kind(head: bytes) -> str | None:
     controls = sum(head.count(code) for code in _CONTROLS)
     is_binary = b"\0" in head or controls > _MAX_CONTROL_SHARE * len(head)
     return UNKNOWN_BINARY if is_binary else None
+
+
+_OLE_KINDS: Final = {
+    "WordDocument": "a Word document of before 2007 (DOC)",
+    "PowerPoint Document": "a presentation of before 2007 (PPT)",
+    "__substg1.0": "an e-mail of Outlook (MSG)",
+    "EncryptedPackage": "an Office file with a password",
+}
+_OLE_BYTES: Final = 4 * 1024**2
+
+
+_ZIP_KINDS: Final = {
+    "content.xml": "an OpenDocument text or presentation (ODT, ODP)",
+    "Index/Document.iwa": "a document of Apple's Pages, Numbers or Keynote",
+    "AndroidManifest.xml": "an app for Android (APK)",
+    "META-INF/MANIFEST.MF": "a program in Java (JAR)",
+}
+
+
+def zip_kind(path: Path) -> str | None:
+    """Return what a ZIP archive is if it is a document that is not read, or None."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = frozenset(archive.namelist())
+    except ZIP_DAMAGE:
+        return None
+    return next((kind for name, kind in _ZIP_KINDS.items() if name in names), None)
+
+
+def is_arrow(head: bytes) -> bool:
+    """Return whether a file is an Arrow file, or an Arrow stream, which begins with its schema."""
+    is_stream = head.startswith(b"\xff\xff\xff\xff") and head[8:12] == b"\x10\0\0\0"
+    return head.startswith(b"ARROW1") or is_stream
+
+
+def ole_kind(path: Path) -> str | None:
+    """Return the kind of an Office file of before 2007 by the names of its streams, or None."""
+    with path.open("rb") as file:
+        data = file.read(_OLE_BYTES)
+    return next(
+        (kind for name, kind in _OLE_KINDS.items() if name.encode("utf-16-le") in data), None
+    )
 
 
 def page_kind(page: bytes) -> str | None:

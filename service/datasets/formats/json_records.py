@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from service.datasets.checks.issues import IssueLog, make_issue, printable, refuse
-from service.datasets.formats.chat_apps import find_app
+from service.datasets.formats.chat_apps import CHAT, find_app
 from service.datasets.formats.options import Record
 from service.datasets.limits import BATCH_BYTES, MAX_LINE_BYTES
 from service.datasets.rows.lines import FileSlice, content_start, parse, read_lines
@@ -24,8 +24,12 @@ _ROWS_KEY = re.compile(
     re.IGNORECASE,
 )
 _CHAT_KEY = re.compile(rb'"(?:messages|value)"\s*:\Z')
+# Telegram's export of an account: its chats are in a list, and may be larger than a row.
+_ACCOUNT = re.compile(rb'\s*\{\s*"about"\s*:\s*"')
+_CHATS = re.compile(rb'"messages"\s*:\s*(?=\[\s*\{)')
 _HEAD_BYTES = 256 * 1024
 _decoder = json.JSONDecoder()
+_MAX_KEY_BYTES = 256  # of a key with the spaces before its array
 _MAX_LISTED_NAMES = 10  # in a message
 
 
@@ -50,14 +54,62 @@ def read_json(path: Path, log: IssueLog) -> Iterator[Record]:
         file.seek(start)
         head = file.read(_HEAD_BYTES)
     rows_at = find_rows(head) or 0
+    is_chat = rows_at > 0 and _CHATS.search(head[max(0, rows_at - _MAX_KEY_BYTES) :]) is not None
+    if is_chat or _ACCOUNT.match(head):
+        chats = [at for at in _chats_at(path, start) if _holds_messages(_bytes_at(path, at))]
+        for number, at in enumerate(chats):
+            line = 1 + _lines_before(path, at)
+            for record in _cut(path, at, _Cutter(line, is_embedded=True)):
+                yield record if is_chat else _in_chat(record, number)
+        if chats:
+            return
     if rows_at > 0 and _ROWS_KEY.search(head[:rows_at].rstrip()[-40:]):
         _check_arrays(path, start, log)
     cutter = _Cutter(1 + head.count(b"\n", 0, rows_at), is_embedded=rows_at > 0)
-    with FileSlice(path, start + rows_at) as stream:
+    yield from _cut(path, start + rows_at, cutter)
+
+
+def _cut(path: Path, start: int, cutter: _Cutter) -> Iterator[Record]:
+    with FileSlice(path, start) as stream:
         while not cutter.done and (block := stream.read(BATCH_BYTES)):
             yield from cutter.feed(block)
         if not cutter.done:
             yield from cutter.feed(b"", final=True)
+
+
+def _chats_at(path: Path, start: int) -> Iterator[int]:
+    """Yield the offsets of the arrays of messages. Quotes inside strings are escaped."""
+    rest, at = b"", start
+    with FileSlice(path, start) as stream:
+        while block := stream.read(BATCH_BYTES):
+            data = rest + block
+            end = 0
+            for match in _CHATS.finditer(data):
+                yield at + match.end()
+                end = match.end()
+            kept = max(end, len(data) - _MAX_KEY_BYTES)
+            at, rest = at + kept, data[kept:]
+
+
+def _lines_before(path: Path, end: int) -> int:
+    count, at = 0, 0
+    with FileSlice(path, 0) as stream:
+        while at < end and (block := stream.read(min(BATCH_BYTES, end - at))):
+            count += block.count(b"\n")
+            at += len(block)
+    return count
+
+
+def _bytes_at(path: Path, at: int) -> bytes:
+    with FileSlice(path, at) as stream:
+        return stream.read(_HEAD_BYTES).lstrip(b"[ \r\n\t")
+
+
+def _in_chat(record: Record, number: int) -> Record:
+    """Return a message of one of several chats with the number of its chat."""
+    if not isinstance(record.value, dict):
+        return record
+    return record._replace(value={**record.value, CHAT: number})
 
 
 def find_rows(head: bytes) -> int | None:

@@ -1,4 +1,4 @@
-"""Reads Parquet files in small batches of rows."""
+"""Reads Parquet files in small batches of rows. Arrow files become Parquet first."""
 
 from __future__ import annotations
 
@@ -36,6 +36,24 @@ def read_parquet(path: Path, options: FormatOptions) -> Iterator[Record]:
                     yield Record(number, _without_nulls(value))
     except (DatasetError, MemoryError):
         raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise refuse("damaged_parquet") from error
+
+
+def convert_arrow(path: Path, target: Path) -> None:
+    """Write the rows of an Arrow file or stream as Parquet.
+
+    Raises DatasetError if it is damaged.
+    """
+    try:
+        with pa.memory_map(str(path)) as source:
+            is_file = source.read(6) == b"ARROW1"
+            source.seek(0)
+            reader = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
+            count = range(reader.num_record_batches) if is_file else ()
+            with pq.ParquetWriter(target, reader.schema) as writer:
+                for batch in map(reader.get_batch, count) if is_file else reader:
+                    writer.write_batch(batch)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise refuse("damaged_parquet") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -32,14 +33,16 @@ RowMaker = Callable[[RowIssues, Row, FormatOptions], Row | None]
 _ALIASES: dict[str, tuple[str, ...]] = {
     "prompt": (
         "prompt", "question", "query", "input", "instruction", "user", "q", "input_text", "inputs",
-        "problem", "article",
+        "problem", "article", "description", "user message", "customer message",
+        "customer question",
         "问题", "問題", "提问", "質問", "입력", "질문", "คำถาม", "câu hỏi", "pertanyaan",
         "soalan", "प्रश्न", "frage", "pregunta", "pergunta", "domanda", "вопрос", "سؤال",
     ),
     "completion": (
         "completion", "answer", "output", "response", "assistant", "reply", "target", "a",
         "output_text", "targets", "solution", "highlights", "summary", "resolution", "close_notes",
-        "commentbody", "comment_body",
+        "commentbody", "comment_body", "our answer", "agent reply", "agent response", "bot answer",
+        "assistant response",
         "回答", "答案", "答え", "출력", "답변", "대답", "คำตอบ", "câu trả lời", "trả lời",
         "jawaban", "jawapan", "उत्तर", "antwort", "réponse", "respuesta", "resposta",
         "risposta", "ответ", "جواب",
@@ -192,7 +195,12 @@ def _guess_columns(present: list[str]) -> dict[str, str] | None:
     }
     found: dict[str, str] = {}
     for field, sure in _GUESSES.items():
-        columns = [column for column, found_words in words.items() if found_words & sure]
+        names = [name for name in _ALIASES[field] if not name.isascii() and len(name) > 1]
+        columns = [
+            column
+            for column, found_words in words.items()
+            if found_words & sure or any(name in column.casefold() for name in names)
+        ]
         if len(columns) != 1:
             return None
         found[field] = columns[0]
@@ -249,7 +257,9 @@ def make_row(
 def _text_of_field(found: RowIssues, taken: Row, field: str) -> str | None:
     """Return a field's text. Numbers from spreadsheets are converted to text."""
     value = taken.get(field)
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if isinstance(value, bool):
+        text = str(value).lower()
+    elif not isinstance(value, str | int | float):
         text = ""
     else:
         text = value if isinstance(value, str) else str(value)
@@ -286,8 +296,21 @@ def _parse_json_text(value: Any) -> Any:
         try:
             return json.loads(value)
         except (ValueError, RecursionError):
-            return value
+            return _parse_python_text(value)
     return value
+
+
+_PYTHON = re.compile(r"\s*(?:\[\s*)?\{\s*'")
+
+
+def _parse_python_text(value: str) -> Any:
+    """Parse objects that a program of Python wrote as text, with single quotes."""
+    if _PYTHON.match(value) is None:
+        return value
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return value
 
 
 def _turn(role: str, content: Any) -> Row:
@@ -433,6 +456,8 @@ def _make_sharegpt(found: RowIssues, taken: Row, options: FormatOptions) -> Row 
             return None
         speaker = turn.get("from", role_of(turn))
         role = options.roles.get(str(speaker)) or SPEAKERS.get(str(speaker).strip().casefold())
+        if role is None and "assistant" in options.roles.values():
+            role = "user"
         if role is None:
             found.add("unknown_speaker", at, role=printable(speaker))
             return None
@@ -539,6 +564,8 @@ def _messages_of_field(found: RowIssues, taken: Row, field: str, role: str) -> l
     value = _parse_json_text(taken.get(field))
     if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
         return [as_message(turn, {}) for turn in value]
+    if isinstance(value, dict) and isinstance(value.get("value"), str):
+        taken = {**taken, field: value["value"]}  # the answer before its aliases
     if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
         taken = {**taken, field: value[0]}  # answers that are all right, such as spellings
     text = _text_of_field(found, taken, field)

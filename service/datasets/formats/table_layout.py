@@ -12,21 +12,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from service.datasets.checks.issues import IssueLog, make_issue, pointer_to, refuse
-from service.datasets.formats.chat_apps import app_table
+from service.datasets.formats.chat_apps import app_table, text_of
 from service.datasets.formats.options import FormatOptions, Record
 from service.datasets.formats.shapes import find_shape, is_known
 
 _IDS = (
     *("conversation_id", "conversationid", "conv_id", "conversation", "chat_id", "chatid"),
     *("session_id", "sessionid", "session", "dialog_id", "dialogue_id", "thread_id", "ticket_id"),
-    *("case_id", "group_id", "dialog", "dialogue", "thread", "会話id", "对话id", "대화id"),
+    *("case_id", "group_id", "dialog", "dialogue", "thread", "threadid", "csid", "contact_id"),
+    *("会話id", "对话id", "대화id"),
 )
 _ROLES = (
     *("role", "sender_type", "author_type", "sender_role", "user_type", "participant_type"),
-    *("speaker", "sender", "from", "author", "direction", "角色", "役割", "역할"),
+    *("participantrole", "speaker", "sender", "from", "author", "direction", "sendername"),
+    *("sender_name", "author_name", "角色", "役割", "역할"),
 )
 _TEXTS = (
-    *("content", "text", "message", "message_text", "value", "utterance", "body", "comment"),
+    *("content", "text", "message", "message_text", "messagetext", "value", "utterance", "body"),
+    *("comment", "plain_text"),
     *("内容", "内容文", "내용"),
 )
 _ORDERS = (
@@ -38,7 +41,10 @@ _MAX_REMEMBERED_IDS = 1_000_000
 
 
 class MessageColumns(NamedTuple):
-    """The columns of a message: conversation ID, role, text, and position in the conversation."""
+    """The columns of a message: conversation ID, role, text, and position in the conversation.
+
+    `group` is empty if the file is one conversation.
+    """
 
     group: str
     role: str
@@ -48,11 +54,18 @@ class MessageColumns(NamedTuple):
     def by_field(self) -> dict[str, str]:
         """Return the column of each field."""
         named = {"group_by": self.group, "role": self.role, "content": self.text}
+        if not self.group:
+            named.pop("group_by")
         return named if self.order is None else {**named, "order": self.order}
 
 
-def find_message_columns(columns: Iterable[str], options: FormatOptions) -> MessageColumns | None:
-    """Return the columns of messages, or None if the rows are not messages."""
+def find_message_columns(
+    columns: Iterable[str], options: FormatOptions, *, is_one: bool = False
+) -> MessageColumns | None:
+    """Return the columns of messages, or None if the rows are not messages.
+
+    With `is_one`, they need no ID of their conversation.
+    """
     present = list(columns)
     by_name = {column.strip().casefold().replace(" ", "_"): column for column in reversed(present)}
 
@@ -66,6 +79,7 @@ def find_message_columns(columns: Iterable[str], options: FormatOptions) -> Mess
     if options.group_by is not None and options.group_by not in present:
         return None
     role, text = column("role", _ROLES), column("content", _TEXTS)
+    group = "" if is_one else group
     if group is None or role is None or text is None or len({group, role, text}) < 3:
         return None
     return MessageColumns(group, role, text, column("order", _ORDERS))
@@ -110,10 +124,15 @@ def _make_conversation(
         return Record(issue.line or first, None, issue)
     values = [row.value for row in rows if isinstance(row.value, dict)]
     turns = [
-        {"from": value.get(spread.role, ""), "value": value.get(spread.text, "")}
+        {"from": value.get(spread.role, ""), "value": _plain(value.get(spread.text, ""))}
         for value in _sort_messages(values, spread.order)
+        if spread.group or value.get(spread.role) is not None
     ]
     return Record(first, {"conversations": turns}, None, warnings)
+
+
+def _plain(content: Any) -> Any:
+    return text_of(content) or content if isinstance(content, list) else content
 
 
 def _sort_messages(values: list[dict[str, Any]], order: str | None) -> list[dict[str, Any]]:
@@ -241,10 +260,16 @@ def _find_header(rows: Sequence[NumberedRow], options: FormatOptions) -> Numbere
 
 
 def _below_groups(rows: Sequence[NumberedRow], place: int, options: FormatOptions) -> NumberedRow:
-    """Return the row at `place`, or the next one if it names more columns, below group names."""
+    """Return the row at `place`, or the next one if it names more columns, below group names.
+
+    The next one can also repeat the names in another language.
+    """
     row, following = rows[place], rows[place + 1 : place + 2]
     for other in following:
-        if _filled(other.cells) > _filled(row.cells) and forms_shape(other.cells, options):
+        is_wider = _filled(other.cells) > _filled(row.cells)
+        names = [cell for cell in trim_cells(other.cells) if cell]
+        is_again = len(names) > 1 and all(len(name) > 1 and is_known(name) for name in names)
+        if (is_wider or is_again) and forms_shape(other.cells, options):
             return other
     return row
 

@@ -24,6 +24,7 @@ from service.datasets.formats.chat_apps import (
 )
 from service.datasets.formats.turn_forms import SPEAKERS
 from service.datasets.passages import html_text
+from service.datasets.rows.lines import parse
 
 Row = dict[str, Any]
 
@@ -73,8 +74,10 @@ _TURNS: Final = (
     Turns("chunkedPrompt.chunks", "role", "text", "isThought", "systemInstruction"),  # AI Studio
     Turns("responses", "response.sender", "response.message"),  # Grok
     Turns("messages", "type", "data.content"),  # LangChain
+    Turns("messages", "type", "content"),  # Gemini CLI
     Turns("messages", "role", "parts"),  # Vercel's AI SDK
     Turns("messages", "author", "content", "", "context"),  # PaLM on Vertex AI
+    Turns("items", "data.role", "data.content"),  # OpenRouter
 )
 _PAIRS: Final = (
     Pairs("conversation", "input", "output", "system"),  # XTuner
@@ -83,14 +86,21 @@ _PAIRS: Final = (
 )
 
 
+def _listed(value: Row, path: str) -> list[Row]:
+    """Return the objects of a list, or those of an object by their IDs."""
+    found = path_of(value, path)
+    return objects(list(found.values()) if isinstance(found, dict) else found)
+
+
 def _turns_of(value: Row) -> Turns | None:
     for form in _TURNS:
-        listed = objects(path_of(value, form.turns))
+        listed = _listed(value, form.turns)
         roles = [path_of(one, form.role) for one in listed]
         texts = [path_of(one, form.text) for one in listed]
         known = [text for text in texts if text is not None]
         are_texts = all(isinstance(text, str | list) for text in known)
-        if known and are_texts and all(isinstance(role, str) for role in roles):
+        is_asked = any(SPEAKERS.get(str(role).casefold()) == "user" for role in roles)
+        if known and are_texts and is_asked:
             return form
     return None
 
@@ -98,7 +108,8 @@ def _turns_of(value: Row) -> Turns | None:
 def _turns(value: Row) -> Iterator[Row]:
     form = _turns_of(value)
     if form is not None:
-        said = [one for one in objects(path_of(value, form.turns)) if not path_of(one, form.skip)]
+        said = [one for one in _listed(value, form.turns) if not path_of(one, form.skip)]
+        said = [one for one in said if path_of(one, form.role)]
         turns = ((path_of(one, form.role), text_of(path_of(one, form.text))) for one in said)
         system = path_of(value, form.system)
         yield _conversation(turns, text_of(at_path(system, "parts") or system))
@@ -143,6 +154,15 @@ def _pairs(value: Row) -> Iterator[Row]:
         ]
         said = [(role, "" if text.startswith("<|BEGIN") else text) for role, text in said]
         yield _conversation(said, text_of(path_of(pairs[0], form.system)))
+
+
+def _are_texts(value: Any) -> bool:
+    texts = value if isinstance(value, list) else []
+    return len(texts) > 1 and all(isinstance(text, str) for text in texts)
+
+
+def _texts(value: Row) -> Iterator[Row]:  # UltraChat
+    yield {"conversations": value["data"]}
 
 
 def _path_to(leaf: Any, nodes: Mapping[Any, Row], parent: str) -> list[Row]:
@@ -260,17 +280,31 @@ _CALLS: Final = (
     ("request", "response"),
     ("body", "response"),  # the lines of a batch, joined
     ("input.inputBodyJson", "output.outputBodyJson"),  # Bedrock
+    ("request_body", "response_body"),  # proxies
 )
+
+
+def _parsed(body: Any) -> Any:
+    return parse(body.encode())[0] if isinstance(body, str) and body[:1] == "{" else body
+
+
+def _sample(value: Row) -> Iterator[Row]:
+    """Yield the conversation of an item of OpenAI's evals."""
+    said = [*objects(path_of(value, "sample.input")), *objects(path_of(value, "sample.output"))[:1]]
+    yield {"messages": [{key: one.get(key) for key in ("role", "content")} for one in said]}
 
 
 def _bodies(value: Row) -> list[Row]:
     for paths in _CALLS:
-        found = [path_of(value, path) for path in paths]
+        found = [_parsed(path_of(value, path)) for path in paths]
         bodies = [at_path(one, "body") or one for one in found]
         if all(isinstance(body, dict) for body in bodies):
             return bodies
     is_stored = bool(objects(value.get("choices"))) and bool(objects(value.get("messages")))
     return [value] if is_stored else []
+
+
+_ANSWER: Final = ("role", "content", "tool_calls", "refusal")
 
 
 def _logged(value: Row) -> Iterator[Row]:
@@ -280,7 +314,11 @@ def _logged(value: Row) -> Iterator[Row]:
         call |= body
     choices, answer = objects(call.get("choices")), at_path(call, "output", "message")
     if choices or answer:
-        messages = [*objects(call.get("messages")), answer or choices[0].get("message")]
+        answer = answer or at_path(choices[0], "message") or {}
+        messages = [
+            *objects(call.get("messages")),
+            {k: answer[k] for k in _ANSWER if answer.get(k)},
+        ]
         kept = {key: call[key] for key in ("system", "tools") if call.get(key)}
         yield {"messages": messages, **kept}
     elif (export := find_export(call)) is not None:
@@ -406,12 +444,13 @@ def _has(*keys: str, **kinds: type) -> Callable[[Row], bool]:
 
 _EXPORTS: Final = (
     Export(_has(chat_messages=list), _claude),
-    Export(lambda v: _has(mapping=dict)(v) and {"title", "current_node"} & v.keys(), _mapping),
+    Export(_has("title", mapping=dict), _mapping),
     Export(lambda v: any("versions" in one for one in objects(v.get("messages"))), _versions),
     Export(lambda v: v.get("header") in _ACTIVITY and "title" in v, _activity),
     Export(_has("message", chat_history=list), _cohere),
     Export(_has("ideal", input=list), _ideal),
     Export(lambda v: bool(_bodies(v)), _logged),
+    Export(lambda v: bool(objects(path_of(v, "sample.output"))), _sample),
     Export(apis.is_anthropic, apis.anthropic),
     Export(apis.is_responses, apis.responses),
     Export(apis.is_gemini, apis.gemini),
@@ -422,6 +461,7 @@ _EXPORTS: Final = (
     Export(_has("thread_id", thread=list), notes.thread),
     Export(_has("story", questions=list, answers=list), notes.story),
     Export(_has("instruction", instances=list), notes.instances),
+    Export(lambda v: v.keys() <= {"id", "data"} and _are_texts(v.get("data")), _texts),
     Export(notes.is_classified, notes.classified),
     Export(_has("text", "options", "answer", accept=list), notes.prodigy),
     Export(notes.is_compared, notes.compared),

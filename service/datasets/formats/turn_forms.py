@@ -13,7 +13,7 @@ SPEAKERS = {
     "human": "user", "user": "user", "prompter": "user", "customer": "user",
     "gpt": "assistant", "assistant": "assistant", "bot": "assistant", "chatgpt": "assistant",
     "model": "assistant", "bing": "assistant", "bard": "assistant", "chatbot": "assistant",
-    "ai": "assistant",
+    "ai": "assistant", "gemini": "assistant",
     "client": "user", "visitor": "user", "requester": "user", "end-user": "user",
     "inbound": "user", "incoming": "user", "outbound": "assistant", "outgoing": "assistant",
     "agent": "assistant", "support": "assistant", "staff": "assistant", "operator": "assistant",

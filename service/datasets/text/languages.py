@@ -204,6 +204,31 @@ def detect_each(texts: Iterable[str]) -> list[Language]:
     return list(map(_detect, starts, letters, tops, kana, han))
 
 
+def detect_in_context(texts: Sequence[str]) -> list[Language]:
+    """Detect the language of each text of a file, of which some tell about the others.
+
+    If most texts in Chinese characters have kana, one without is Japanese, unless it has a
+    character that only Chinese has.
+    """
+    found = detect_each(texts)
+    japanese = sum(one.code == "ja" for one in found)
+    if japanese <= sum(one.script == "Han" for one in found):
+        return found
+    return [
+        Language("ja", "Han", 1.0) if one.script == "Han" and _may_be_japanese(text) else one
+        for one, text in zip(found, texts, strict=True)
+    ]
+
+
+def _may_be_japanese(text: str) -> bool:
+    """Return whether all characters are in Japan's standard set, JIS X 0208."""
+    try:
+        text[:_CHARS_READ].encode("shift_jis")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _script_counts(starts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Return the number of letters in each script, for each text: [text, script]."""
     encoded = [start.encode("utf-32-le", "surrogatepass") for start in starts]

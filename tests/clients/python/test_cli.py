@@ -123,6 +123,7 @@ async def test_files_from_upload_to_deletion(cli, rows, work, tmp_path):
         report = await cli("files", "report", file["id"])
         assert report.code == 0, report.err
         assert "1 exact" in report.out
+        assert re.search(r"^ +Lines: \d+", report.out, re.MULTILINE)
         assert count(report.out, "warnings") == report.out.count(": warning ") > 0
         page = await cli("files", "report", file["id"], "-o", "report.html")
         assert page.code == 0

@@ -280,7 +280,7 @@ def _refused() -> Iterator[Case]:
             "XLSX",
         ),
         ("OpenDocument", _open_document(), "damaged_workbook", "XLSX"),
-        ("7z", b"7z\xbc\xaf\x27\x1c" + bytes(60), "unknown_format", "ZIP"),
+        ("7z", b"7z\xbc\xaf\x27\x1c" + bytes(60), "document", "ZIP"),
         ("PDF", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n", "damaged_document", "password"),
         (
             "messages without conversations",

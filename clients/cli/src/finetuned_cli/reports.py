@@ -12,6 +12,7 @@ from finetuned_cli.hints import with_commands
 from finetuned_cli.output import Out, printable, size
 
 _MAX_FINDINGS = 12
+_MAX_LINES = 12  # of an advice
 _STYLES = {"error": "bold red", "warning": "yellow"}
 
 
@@ -39,6 +40,11 @@ def show(report: DatasetReportContent, out: Out) -> None:
         out.console.print()
         out.line(f"{number}. {advice.title}", hanging=3, style="bold")
         out.line(f"   {with_commands(advice.text)}")
+        if advice.lines:
+            shown = ", ".join(map(str, advice.lines[:_MAX_LINES]))
+            more = " and others" if len(advice.lines) > _MAX_LINES else ""
+            owner = " of the validation file" if advice.code == "overlap" else ""
+            out.line(f"   Lines{owner}: {shown}{more}")
     print_findings([*checked.issues, *report.findings], out)
 
 
