@@ -112,19 +112,19 @@ _PART: Final = r"[A-Z\d][\w.'’/-]{0,20}(?:\ [A-Z\d][\w.'’/-]{0,20}){0,4}"
 _TOWN: Final = (
     r"(?:Street|St\.|Road|Rd\.?|Avenue|Ave\.?|Lane|Close|Crescent|Drive|Boulevard|Blvd\.?|Way|Nagar|Marg"
     r"|Colony|Layout|Sector|Apartments?|Residency|Towers?|Estate|Subd\.?|Subdivision|Brgy\.?|Barangay"
-    r"|City|Hills|Cross|Vihar|Enclave|Puram|Society|Chowk|Salai|Sangkat|Khan|Gardens?|Village)"
+    r"|City|Hills|Cross|Vihar|Enclave|Puram|Society|Chowk|Salai|Phase|Lagos|Abuja|Sangkat|Khan|Gardens?|Village)"
 )
 _PIN: Final = r"[1-8]\d{2}\ ?\d{3}"
 _BY_PARTS: Final = rf"""(?<![\w.#-])
-    (?:{_UNIT}(?:,?\ {_UNIT}){{0,3}}(?:,?\ \d{{1,4}}[A-Z]?)?
+    (?:Bl(?:k|oc?k)\.?\ \d{{1,4}}[A-Z]?\ (?:[A-Z][A-Za-z.’']{{1,15}}\ ){{1,4}}\d{{0,3}},?\ ?\#\d{{1,2}}-\d{{1,4}}
+    (?:,?\ (?:Singapore|S)?\ ?\(?\d{{6}}\)?)?
+    |{_UNIT}(?:,?\ {_UNIT}){{0,3}}(?:,?\ \d{{1,4}}[A-Z]?)?
     (?=[^\n;:?!]{{0,120}}\b{_TOWN}(?![\w])|[^\n;:?!]{{0,120}}[ -]{_PIN}\b)(?:,?\ {_PART}){{1,8}}
     (?:\ ?[,-]\ ?{_PIN}\b)?
     |(?:[A-Z]-?\d{{1,4}}|\d{{1,4}}(?:[/-](?:\d{{1,4}}|[A-Z])){{0,3}}
     |(?:Village|Vill\.|At|Near)\ [A-Z][a-z]{{2,20}}),
     (?=[^\n;:?!]{{0,160}}[ -]{_PIN}\b)
     (?:\ {_PART}(?=,|\ ?-|\ {_PIN}),?){{1,7}}(?:\ ?-\ ?|\ ){_PIN}\b
-    |Bl(?:k|oc?k)\.?\ \d{{1,4}}[A-Z]?\ (?:[A-Z][A-Za-z.’']{{1,15}}\ ){{1,4}}\d{{0,3}},?\ ?\#\d{{1,2}}-\d{{1,4}}
-    (?:,?\ (?:Singapore|S)?\ ?\(?\d{{6}}\)?)?
     |(?:Sitio|Purok)\ [A-Z\d]\w{{0,20}},(?=\ (?:Brgy|Barangay|Bgy))(?:\ {_PART},?){{1,5}})"""
 _ENGLISH_PARTS: Final = _addresses(
     r"(?:Flat|Suite|House|Plot|Door|Unit|Shop|Room|Block|Blk|Lot|Purok|No)\.? ?(?:No\.?"

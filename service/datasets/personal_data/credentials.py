@@ -239,21 +239,23 @@ _NAMES: Final = (
 _PASSWORD: Final = re.compile(
     r"(?:(?:temporary|new|initial|current|old) password(?: [\w'-]{1,15}){1,4}(?= is)"
     r"|(?:password|passwd|passphrase|passcode)(?: ko| saya| của tôi"
-    r"| (?:for|of|to|on) (?:(?:the|my|our|your) )?[\w-]{2,20}(?: [\w-]{2,20})?(?= is|:))?"
+    r"| (?:for|of|to|on|at|in) (?:(?:the|my|our|your) )?[\w-]{2,20}(?: [\w-]{2,20})?(?= is|:)"
+    r"| wi-?fi)?"
     r"|(?<![a-z])(?:pwd|db_pass|pw(?= ?[:=]))(?![a-z])"
     r"|\buser(?:name)?[ :=]{1,3}\S{1,40}[ ,;/]{1,3}pass(?= )|(?<=[a-z]_)pwd|_pass(?= ?[:=])"
-    r"|(?<![a-z])pass(?=[:=])|비번|รหัส(?:ผ่าน)?(?= ?wi-?fi| ?:)(?: ?wi-?fi)?"
+    r"|(?<![a-z])pass(?=[:=])|(?<![a-z])pass (?:for|to|of) (?:(?:the|my|our) )?[\w-]{2,20}(?=:)|비번|รหัส(?:ผ่าน)?(?= ?wi-?fi| ?:)(?: ?wi-?fi)?"
     r"|パスワード|暗証番号|密[码碼]|口令|비밀번호|패스워드|암호"
     r"|รหัสผ่าน|พาสเวิร์ด|mật khẩu(?: của tôi| wi-?fi)?|(?:kata )?sandi(?: saya| wi-?fi)?"
     r"|(?:ពាក្យ|លេខ)សម្ងាត់"
     r"|contraseña|mot de passe|kennwort|passwort|पासवर्ड)"
-    r"[\"'`]{0,2}(?:\s{0,3}(?:[:=!]{1,2}=|=>|=)(?!\s*$)[ \t]{0,3}|\s{0,3}(?::|value=|is|は|が|是|为|為|：|은|는|คือ|là|adalah|ay|है|ist|est|es)?\s{0,3})"
+    r"[\"'`]{0,2}(?:\s{0,3}(?:[:=!]{1,2}=|=>|=)(?!\s*$)[ \t]{0,3}|\s{0,3}(?::|value=|is|was|は|が|是|为|為|：|은|는|คือ|là|adalah|ay|है|ist|est|es)?\s{0,3})"
     r"[\"'`「『]{0,2}([!-~]{6,64})",
     re.IGNORECASE,
 )
 # A password of letters alone is one only where a separator or a quote announces it, and its line
 # or quote ends after it: "password: sunflower", but not "Password: at least eight characters".
 _ANNOUNCED: Final = re.compile(r"[:=：][\s\"'`「『]*$|[\"'`「『]$")
+_OWN: Final = re.compile(r"wi-?fi|\bmy ", re.IGNORECASE)
 # Words with hyphens need no more than "my passphrase is" before them.
 _WORDS_WITH_HYPHENS: Final = re.compile(
     r"(?!(?:not|case|too|auto|well|self|user|non|hard|two|one|up|out|re|pre)-)[a-z]{4,}(?:-[a-z]{3,})+",
@@ -261,7 +263,8 @@ _WORDS_WITH_HYPHENS: Final = re.compile(
 )
 _ENDS: Final = re.compile(r"[\"'`」』]|[,;.]?[ \t]*(?:$|[\r\n])|です|입니다|ครับ|ค่ะ")
 _NO_PASSWORD: Final = re.compile(
-    "required|optional|missing|(?:in)?correct|invalid|wrong|unknown|expire[ds]|forgotten|hidden"
+    "required|optional|missing|strong|weak|secured?|safe|valid|locked|working|broken|compromised|leaked|stolen"
+    "|blocked|accepted|rejected|visible|simple|unique|saved|shared|needed|printed|written|available|(?:in)?correct|invalid|wrong|unknown|expire[ds]|forgotten|hidden"
     "|changed?|resets?|strings?|secrets?|passwords?|numbers?|letters|default|manual|disabled|enabled"
     "|encrypted|hashed|masked|redacted|removed|protected|polic(?:y|ies)|settings|security|strength"
     "|manager|verification|confirm(?:ation)?|repeat|updated?|created?|username|account|log(?:in|out)"
@@ -301,7 +304,7 @@ _COMMAND: Final = re.compile(
     re.IGNORECASE,
 )
 _LOGIN_WORDS: Final = (
-    r"passw|pass[:=]|\bpw ?[:=]|សម្ងាត់|비번|รหัส|pass(?:phrase|code)|pwd|db_pass|パスワード"
+    r"passw|pass[:=]|\bpass (?:for|to|of) |\bpw ?[:=]|សម្ងាត់|비번|รหัส|pass(?:phrase|code)|pwd|db_pass|パスワード"
     r"|暗証番号|密[码碼]|口令|비밀번호"
     "|패스워드|암호|พาสเวิร์ด|mật khẩu|sandi|contraseña|mot de passe|kennwort|पासवर्ड"
 )
@@ -390,7 +393,9 @@ def _named_passwords(text: str) -> Iterator[tuple[int, int]]:
         if _WORD_CHAR.match(text, start - 1):
             continue  # the name is part of a word or a URL, such as PASSWORD@host
         announced = (
-            _ANNOUNCED.search(text, match.start(), start) or _WORDS_WITH_HYPHENS.fullmatch(value)
+            _ANNOUNCED.search(text, match.start(), start)
+            or _OWN.search(text, max(match.start() - 5, 0), start)
+            or _WORDS_WITH_HYPHENS.fullmatch(value)
         ) and _ENDS.match(text, end)
         if len(value) >= 6 and _is_password(value, announced=announced is not None):
             yield start, end

@@ -31,10 +31,10 @@ _MONTH: Final = (
 )
 _DATE: Final = (
     r"(?:19|20|25)\d\d[-/. ]\d{1,2}[-/. ]\d{1,2}|\d{1,2}[-/. ]\d{1,2}[-/. ](?:19|20|25)?\d\d"
-    rf"|\d{{1,2}}(?:st|nd|rd|th)?(?: of| ng)? (?i:{_MONTH})(?:,? (?:năm |พ\.ศ\. ?)?\d{{4}})?"
+    rf"|\d{{1,2}}[-/.](?i:{_MONTH})[-/.]\d{{2,4}}|\d{{1,2}}(?:st|nd|rd|th)?(?: of| ng)? (?i:{_MONTH})(?:,? (?:năm |พ\.ศ\. ?)?\d{{4}})?"
     rf"|(?i:{_MONTH}) \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?"
     r"|(?:\d{4}|(?:明治|大正|昭和|平成|令和) ?\d{1,2}|民國 ?\d{2,3})"
-    r" ?[年년] ?\d{1,2} ?[月월] ?\d{1,2} ?[日일]"
+    r" ?[年년] ?\d{1,2} ?[月월](?: ?\d{1,2} ?[日일])?"
     r"|(?:19|20)\d{6}"
 )
 _NO_HOME: Final = re.compile(
@@ -60,11 +60,11 @@ _LABELED: Final = (
         "bank_account",
         r"bank (?:account|acct?|a/c)(?: (?:no|number))?|\ba/c(?: no| number)?"
         r"|\b(?:account|acct) (?:no|number|#)|\bifsc(?: code)?|\bsort code"
-        r"|口座番号|口座|银行卡号?|银行账[号户]|账号|銀行帳號|帳號|계좌(?: ?번호)?|เลข(?:ที่)?บัญชี"
+        r"|口座番号|口座|(?:[农工建交招中]行|储蓄|借记)卡号?|银行卡号?|银行账[号户]|账号|銀行帳號|帳號|계좌(?: ?번호)?|เลข(?:ที่)?บัญชี"
         r"|(?:tài khoản|\bstk)(?: ngân hàng)?|(?:nomor|no\.?) ?rek(?:ening)?|\brek(?:ening)?\b"
         r"|खाता (?:संख्या|नंबर)|account ko|लेखा संख्या|आईएफएससी|គណនី|\b(?:opay|palmpay|moniepoint|kuda)\b"
         r"|, acc(?:oun)?t|(?:支店|銀行|口座番号[はが:：]?) ?(?:普通|当座)(?:預金)?|ゆうちょ(?:銀行)? ?記号|記号 ?\d{5} ?番号|ゆうちょ.{0,12}番号"
-        r"|\b(?:gtbank|access bank|zenith|uba|bdo|bpi|metrobank|landbank|bca|bni|bri|mandiri|bsi|cimb|hdfc"
+        r"|\b(?:gtb(?:ank)?|fcmb|first bank|access bank|zenith|uba|bdo|bpi|metrobank|landbank|bca|bni|bri|mandiri|bsi|cimb|hdfc"
         r"|icici|axis|sbi|dbs|posb|ocbc|uob|maybank|vietcombank|vcb|techcombank|bidv|vietinbank|kbank|scb)"
         r"(?: (?:savings|current|acc(?:oun)?t|a/c|rek(?:ening)?|stk|no\.?))?"
         r"|(?:[가-힣]{2}|농협|카카오)(?:은행|뱅크)|บัญชี(?:ธนาคาร)?",
@@ -105,18 +105,18 @@ _LABELED: Final = (
         r"|फ़?लाइसेंस प्लेट|ស្លាកលេខ"
         r"|ナンバー(?:プレート)?|車両番号|车牌(?:号码?)?|車牌(?:號碼?)?|차량 ?번호|번호판"
         r"|ทะเบียน(?:รถ)?|biển (?:số|kiểm soát)(?: xe)?|plat (?:nomor|mobil|motor)(?: (?:mobil|motor)(?: (?:saya|nya))?)?"
-        r"|\bnopol|nomor polisi|(?:गाड़ी|वाहन)(?: का)? नंबर",
+        r"|\bnopol|(?:nomor|no\.?) polisi|(?:गाड़ी|वाहन)(?: का)? नंबर",
         _PLATE,
     ),
     _Labeled(
         "license_plate",
-        r"\b(?:vehicle|car|van|truck|bike|taxi|scooter)s?\b",
-        r"[A-Z]{2} ?\d{1,2} ?[A-Z]{1,3} ?\d{4}|[A-Z]{2}\d{2} [A-Z]{3}",
+        r"\b(?:vehicle|car|van|truck|bike|taxi|scooter)s?\b|차량?",
+        r"[A-Z]{2} ?\d{1,2} ?[A-Z]{1,3} ?\d{4}|[A-Z]{2}\d{2} [A-Z]{3}|\d{2,3}[가-힣] ?\d{4}",
     ),
     _Labeled(
         "coordinates",
         r"\bgps\b|coordinates?|\blat(?:itude)?\b(?:/lo?ng(?:itude)?\b)?|\blocation(?: pin)?"
-        r"|(?:\bi'?m|\bam|\bis|\bare|located|live|meet(?: me)?|house|home|parked|position) (?:at|near)"
+        r"|(?:\bi'?m|\bam|\bis|\bare|located|seen|live|meet(?: me)?|house|home|parked|position) (?:at|near)"
         r"|\bpin\b|緯度(?:経度|經度)?|座標|位置|坐标|纬度|緯度|위도|좌표|พิกัด"
         r"|tọa độ|toạ độ|koordinat|निर्देशांक",
         r"-?\d{1,3}\.\d{3,}°?(?: ?[NS])?\s{0,2}[,;/]?\s{0,2}"
@@ -157,7 +157,7 @@ _LABELED: Final = (
 # Between a word and its value: "number", "is" and "my" in each language, and marks.
 _BETWEEN: Final = (
     r"(?:[\s:=：#*_|\"'`「『（(]|\.\s|\([^()\d]{1,20}\)|no\.?|number|nomor|numero|番号|号码?|號碼?|번호|เลขที่|số|"
-    r"is|was|saya|ko|ay|adalah|của tôi|là|คือ|は|が|是|为|為|은|는|है|मेरी|मेरा|of|to|the|my|his|her|on"
+    r"is|was|slip|shows?|card|saya|ko|ay|adalah|của tôi|là|คือ|は|が|是|为|為|은|는|है|मेरी|मेरा|of|to|the|my|his|her|on"
     r"|bank|account|vào|ผม|ฉัน|code|कोड|संख्या|नंबर|16[- ]digit|กสิกร(?:ไทย)?|ไทยพาณิชย์|กรุง(?:ไทย|เทพ)"
     r"|(?!order|invoice|ref|ticket)(?-i:[A-Z][A-Za-z]{1,14})(?![A-Za-z])|នៃ|គឺ|៖|លេខ){0,8}?"
 )

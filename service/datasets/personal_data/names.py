@@ -238,7 +238,7 @@ _KM_NAME: Final = r"(?!និង|អ្នក|គឺ|សូម)[ក-៓]{2,12} [
 _ENGLISH: Final = GuardedPattern(
     r"[Nn]ame|NAME|naam|I am|I'm"
     r"|his is"
-    rf"|Sincerely|egards|[Tt]hanks|Yours|Cheers|(?:{_PERSONS})(?: \d{{1,2}})?:|(?:my|[Mm]y|his"
+    rf"|Sincerely|egards|[Tt]hanks|Yours|Cheers|igned,|Best|armly|espectfully|(?:{_PERSONS})(?: \d{{1,2}})?:|(?:my|[Mm]y|his"
     rf"|her) (?:{_RELATIVES})\b|"
     r"^(?:Hi|Hello|Dear) |(?:igned|pproved|repared|eviewed) by |bol rah| here[.,!]",
     rf"\b(?:[Mm]y (?:full )?name (?:is|na)|[Nn]ame's|[Mm]era naam|[Tt]his is(?= {_CAP} (?:from"
@@ -256,7 +256,7 @@ _ENGLISH: Final = GuardedPattern(
     rf"\b[Mm]ain ({_FULL_NAME})(?= bol rah[aei])|(?:^|[.,!] )({_FULL_NAME})(?= here[.,!])",
     rf"\b(?:[Mm]y|[Hh]is|[Hh]er) (?:{_RELATIVES}),? ({_FULL_NAME})",
     rf"\b(?:[Rr]egards|[Ss]incerely|[Tt]hanks|[Tt]hank you|Yours|Cheers"
-    rf"|[Tt]ruly),\s{{1,3}}({_FULL_NAME})",
+    rf"|[Tt]ruly|[Ss]igned|[Bb]est|[Ww]armly|[Rr]espectfully),\s{{1,3}}({_FULL_NAME})",
 )
 # In a text of any language: after an English title, and before an email address.
 _ANY: Final = (
@@ -343,12 +343,14 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     ),
     "id": (
         GuardedPattern(
-            r"(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?|Kak|Mas|Mbak|[Nn]ama|[Ss]aya|[Tt]uan|Nyonya|a\.n)\b",
+            r"(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?|Kak|Mas|Mbak|[Nn]ama|[Ss]aya|[Tt]uan|Nyonya|a\.n)\b|Pe(?:langgan|mohon)|Pasien|Nasabah|Karyawan|Siswa|Wali|ernama|a/n",
             # Few words begin with these letters, and the lookbehinds are slow.
             rf"\b(?=[BIKMNPSTbip]){_ID_NOT_AFTER}(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?\.?|Saudari?"
             rf"|Kak|Mas|Mbak|Tuan|Nyonya) ({_NAME})",
             rf"\b[Ss]aya ({_FULL_NAME})(?=[,.]| dari)",
-            rf"\b(?:[Nn]ama saya|[Aa]tas nama|[Nn]ama lengkap:?|[Nn]ama:|a\.n\.?) ({_NAME})",
+            rf"\b(?:[Nn]ama saya|[Aa]tas nama|[Nn]ama lengkap:?|[Nn]ama:|a[./]n\.?|[Bb]ernama) ({_NAME})",
+            rf"\b(?:Pelanggan|Pasien|Pemohon|Nasabah|Karyawan|Siswa|Wali(?: murid)?)"
+            rf" ?: ?((?:I )?{_NAME})",
         ),
     ),
     "vi": (
@@ -406,9 +408,9 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     ),
     "km": (
         GuardedPattern(
-            "ឈ្មោះ|៖|លោក|អ្នកស្រី|កញ្ញា",
+            "អតិថិជន|ឈ្មោះ|៖|លោក|អ្នកស្រី|កញ្ញា",
             rf"(?:(?:ខ្ញុំ|អតិថិជន|គាត់|នាង)ឈ្មោះ|ឈ្មោះ(?:របស់ខ្ញុំ|អតិថិជន|អ្នកទទួល)?(?:គឺ|៖|:)"
-            rf"|(?:អតិថិជន|អ្នកទទួល)៖|លោកស្រី|លោក|អ្នកស្រី|កញ្ញា) ({_KM_NAME})",
+            rf"|(?:អតិថិជន|អ្នកទទួល)៖?|លោកស្រី|លោក|អ្នកស្រី|កញ្ញា) ({_KM_NAME})",
         ),
     ),
     "zh": (

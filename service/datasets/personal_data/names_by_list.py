@@ -209,7 +209,7 @@ _TH_LABELED: Final = re.compile(
 )
 _TH_NICKNAME: Final = frozenset({"พี่", "น้อง", "หมอ", "ครู", "ป้า", "ลุง", "ช่าง"})
 _TH_THEN: Final = re.compile(
-    r"เป็น|ค่ะ|ครับ|คะ|นะ|สั่ง|โทร|ติดต่อ|ต้องการ|ขอ|แจ้ง|ยัง|ไม่|ได้|จะ|ตอบ|บอก|ส่ง|มา|ฝาก|ลา(?!ย)|นัด|อยู่|ไป|ทำ|รับ|สอน|ตรวจ|ที่|ช่วย|เข้า|ซื้อ"
+    r"เป็น|ค่ะ|ครับ|คะ|นะ|สั่ง|โทร|ติดต่อ|ต้องการ|ขอ|แจ้ง|ยัง|ไม่|ได้|จะ|ตอบ|บอก|ส่ง|มา|ฝาก|ลา(?!ย)|นัด|อยู่|ไป|ทำ|รับ|สอน|ตรวจ|ที่|ช่วย|เข้า|ซื้อ|ฝ่าย|แผนก|จาก|หน่อย"
 )
 
 
@@ -597,6 +597,28 @@ _LATIN_MOST_WORDS: Final = 4
 _LATIN_THE: Final = ("the ", "The ")
 
 
+# Words of texts about people of public life, and of questions about them.
+_LATIN_PUBLIC: Final = re.compile(
+    r"\b(?:novels?|books?|films?|movies?|act(?:or|ress)|sing(?:er|s)|rapper|bands?|albums?|songs?|writes?|wrote|written|author"
+    r"|poets?|poems?|stor(?:y|ies)|trilogy|directed|starring|stars?|played?|president|senator|king|queen|emperor|minister"
+    r"|famous|invent\w*|discover\w*|scientists?|philosoph\w*|physic\w*|nobel|oscars?|award\w*|champion\w*|league|tennis"
+    r"|football|basketball|cricket|games?|series|episodes?|tv|shows?|characters?|comics?|superhero|battle|war|century|paint\w*"
+    r"|museum|theorem|theory|named after|founder|ceo|assassinat\w*|killed|died|historical|history|biography|quote[sd]?"
+    r"|election|revolution|religio\w*|patent|copyright|licen[cs]e|contribut\w*|original|based on|implement\w*|algorithm"
+    r"|paper|et al|published|celebrit\w*|fictional|real name|fans?)\b|^(?:who|which|what|whose|when|where|why)\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+_LATIN_WORDS: Final = re.compile(r"(?<![\w-])[a-z]{2,}(?![\w-])[^a-z]+[a-z]{2,}")
+"""Two ordinary words."""
+
+
+def _find_english(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the positions of names in an English text, unless it is about people of public life."""
+    yield from _find_latin(text)
+    if _LATIN_WORDS.search(text) and not _LATIN_PUBLIC.search(text):
+        yield from find_latin_names(text)
+
+
 def _find_latin(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of names of private persons in Latin letters: `text[start:end]`."""
     for start, end in find_latin_names(text):
@@ -648,10 +670,13 @@ class _Language(NamedTuple):
 
 
 _BY_LATIN: Final = _Language(_find_latin, lambda: _LATIN_SIGNS)
+_ENGLISH: Final = _Language(_find_english, lambda: _LATIN_SIGNS)
 _INDONESIAN: Final = _Language(_find_indonesian, lambda: _ID_SIGNS)
 _VIETNAMESE: Final = _Language(_find_vietnamese, lambda: _VI_SIGNS)
 _CHINESE: Final = _Language(_find_chinese, _chinese_signs)
 _BY_LANGUAGE: Final = {
+    "en": _ENGLISH,
+    "tl": _ENGLISH,
     "hi": _Language(_find_hindi, _hindi_signs),
     "id": _INDONESIAN,
     "ko": _Language(_find_korean, lambda: _KO_SIGNS),
@@ -693,7 +718,9 @@ def _languages(codes: Iterable[str]) -> Iterable[_Language]:
     own = dict.fromkeys(_BY_LANGUAGE[code] for code in every if code in _BY_LANGUAGE)
     # In these languages, names have Latin letters.
     return (
-        own if {_INDONESIAN, _VIETNAMESE}.intersection(own) and len(own) == 1 else [*own, _BY_LATIN]
+        own
+        if {_ENGLISH, _INDONESIAN, _VIETNAMESE} & {*own} and len(own) == 1
+        else [*own, _BY_LATIN]
     )
 
 

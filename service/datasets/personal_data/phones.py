@@ -23,7 +23,7 @@ def _words(*alternatives: str) -> re.Pattern[str]:
 PHONE: Final = _words(
     r"\b(?:my|his|her|our|mera|meri) (?:(?:gcash|jio|airtel|mtn|smart|globe"
     r"|home|office|work|new|old|other|second|personal) )?number\b"
-    r"|(?<!philsys )(?<!order )(?<!tracking )(?<!account )number ko|numero ko(?! sa)|लैंडलाइन"
+    r"|(?<!philsys )(?<!order )(?<!tracking )(?<!account )number (?:ko|niya)|numero (?:ko|niya)(?! sa)|लैंडलाइन"
     r"|दूरभाष|(?:वा|वॉ|व्हा)ट्स"
     r"|\bmy no\b|मो\.|दूरसंचार|លេខខ្ញុំ|លេខទាក់ទង"
     r"|nomor (?:saya|aku)|제 번호|내 번호"
@@ -43,7 +43,7 @@ PHONE: Final = _words(
     r"telefon|telepono|tawag(?:an|in)?|numero ko|selpon|kontakin|i-text",
     r"téléphone|portable|appelez|teléfono|celular|llam[ae]|telefone|ligue|telefono|cellulare",
     r"ទូរ(?:ស័ព្ទ|សព្ទ)|ទំនាក់ទំនង|ទាក់ទង|ហៅ|តេឡេក្រាម|តេលេក្រាម|rufnummer|handy|anruf|rufen"
-    r"|फ़?ोन|मोबाइल|कॉल|संपर्क|मेरा नंबर",
+    r"|फ़?ोन|मोबाइल|कॉल|संपर्क|मेरा नंबर|ফোন|মোবাইল|নম্বর|ဖုန်း|هاتف|جوال|موبايل|واتس",
 )
 OTHER: Final = _words(
     r"\border(?:s|ed)?\b|\binvoices?\b|\bbills?\b|\breceipts?\b|\btrack(?:ing)?\b"
@@ -59,14 +59,14 @@ OTHER: Final = _words(
     r"\bcommit\b|\blot\b|\bbatch\b|\brequest\b|\bsession\b|\bprice\b|\btotal\b"
     r"|\bamount\b|\baccount\b"
     r"|\bwaybill\b|\bawb\b",
-    r"注文|請求書|伝票|追跡|問い?合わ?せ番号|お問い合わせ番号|会員|受付|予約|型番|品番|商品"
+    r"注文|請求書|伝票|追跡|問い?合わ?せ番号|お問い合わせ番号|会員(?!様)|受付|予約(?!者|様)|型番|品番|商品"
     r"|製造|シリアル|コード",
     r"管理番号|契約|整理番号|取引|領収|配送番号|発送番号|送り状|発注|見積|納品|顧客番号|番号札"
     r"|ロット|合計|金額|口座",
     r"订单|发票|快递|单号|运单|商品|编号|流水|合同|型号|序列|批次|交易|收据|总价|金额|会员"
     r"|工单|货号|条码",
     r"訂單|發票|追蹤|單號|產品|編號|合約|型號|序號|交易|收據|貨號|會員|總價|金額|條碼|包裹",
-    r"주문|송장|운송장|상품|접수|예약|제품|모델|일련|거래|영수증|계약|회원|고객번호|합계"
+    r"주문(?!자)|송장|운송장|상품|접수|예약(?!자)|제품|모델|일련|거래|영수증|계약|회원(?!님)|고객번호|합계"
     r"|금액|배송번호|바코드|코드",
     r"คำสั่งซื้อ|ใบแจ้งหนี้|พัสดุ|สินค้า|ออเดอร์|ใบเสร็จ|ใบสั่ง|อ้างอิง|รายการ|สมาชิก|รหัส"
     r"|ซีเรียล|ราคา|บิล",
@@ -153,6 +153,10 @@ _REGIONS: Final[dict[str, tuple[str, ...]]] = {
     "tl": ("PH",),
     "hi": ("IN",),
     "mr": ("IN",),
+    "ar": ("SA", "AE", "EG"),
+    "bn": ("BD", "IN"),
+    "my": ("MM",),
+    "ne": ("NP",),
     "km": ("KH",),
     "de": ("DE", "AT", "CH"),
     "fr": ("FR",),
