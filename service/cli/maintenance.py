@@ -113,25 +113,40 @@ def rehearse(
 
 def replay(
     job: Annotated[str, typer.Argument(help="ID of a job that succeeded.")],
+    windows: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Number of windows to draw, besides the one that leads to the adapter."
+        ),
+    ] = 1,
     steps: Annotated[
-        int, typer.Option(min=1, max=100_000, help="Number of steps from the start of the run.")
-    ] = 3,
+        int | None,
+        typer.Option(min=1, help="Compute only the first steps of each window."),
+    ] = None,
+    seed: Annotated[
+        str | None,
+        typer.Option(
+            help="Draw the windows of an earlier replay again, or those of an auditor's seed. "
+            "Otherwise the seed is random."
+        ),
+    ] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Compute steps of a finished training again, and compare them with what is recorded.
+    """Compute random parts of a finished training again, and compare them with its records.
 
     Exits with 5 if they differ.
     """
     from service.cli import replay as commands
     from service.core.storage import StorageError
-    from service.jobs.attempt.replay import NotReplayable
+    from service.jobs.attempt.replay import Choice, NotReplayable
 
     def tell(line: str) -> None:
         typer.echo(line, err=as_json)
 
+    choice = Choice(count=windows, seed=seed, steps=steps)
     try:
-        trained, found = asyncio.run(commands.replay(data_dir, job, steps, tell))
+        trained, found = asyncio.run(commands.replay(data_dir, job, choice, tell))
     except (NotReplayable, StorageError, ValueError) as e:
         fail(e)
     if as_json:
@@ -139,6 +154,8 @@ def replay(
     else:
         for finding in found.findings:
             typer.echo(f"✗ {finding.message}")
+        if found.windows:
+            typer.echo(f"{commands.coverage(found)}.")
         typer.echo(f"{commands.summary(found)}. It took {commands.time_spent(trained, found)}.")
     if found.outcome == "different":
         raise typer.Exit(5)

@@ -14,9 +14,8 @@ from service.core.redis import Client
 from service.files.records import Files
 from service.fleet.capacity import measure
 from service.inference.background.calls import EngineAccess, Resources
-from service.inference.chat_load import ChatLoad
 from service.inference.upstreams import Upstreams
-from service.jobs.attempt.replay import NotReplayable, Replay, keep
+from service.jobs.attempt.replay import Choice, NotReplayable, Replay, keep
 from service.jobs.records import JobRecord, Jobs, NewEvent, ReplayRecord
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
@@ -28,7 +27,7 @@ from service.worker.gpu_share import limit_trainer_memory, training_capacity
 
 
 async def replay(
-    data_dir: Path | None, job_id: str, steps: int, tell: Callable[[str], None]
+    data_dir: Path | None, job_id: str, choice: Choice, tell: Callable[[str], None]
 ) -> tuple[JobRecord, ReplayRecord]:
     """Replay a job, and note the result in its record, its events and the audit log.
 
@@ -51,9 +50,10 @@ async def replay(
             _resources(redis, settings, catalogue, upstreams, data_dir),
             machine=training_capacity(machine, settings),
             upstreams=upstreams,
-            chats=ChatLoad(),
+            choice=choice,
+            tell=tell,
         )
-        found = await attempt.replay(steps, tell)
+        found = await attempt.replay()
         with record_changes(AuditEvent.JOB_REPLAYED, job.project_id) as trail:
             trail.name(AuditEvent.JOB_REPLAYED, [job.id, found.model])
             trail.count(windows=len(found.windows), findings=len(found.findings))
@@ -87,12 +87,26 @@ def summary(found: ReplayRecord) -> str:
             return f"Replay: what is recorded differs from the training ({codes})"
 
 
+def coverage(found: ReplayRecord) -> str:
+    """Return how much of the training was checked, and what that finds."""
+    others = found.total_windows - 1
+    said = (
+        f"{found.drawn + 1} of {found.total_windows} windows checked: the one that leads to the "
+        f"adapter, and {found.drawn} drawn with the seed {found.seed}"
+    )
+    if found.steps is not None:
+        return f"{said}; of each, only the first {found.steps} steps"
+    chance = found.drawn / others if others else 1
+    return f"{said}. A single changed window is found with a probability of {chance:.0%}"
+
+
 def time_spent(job: JobRecord, found: ReplayRecord) -> str:
     """Return how long a replay took, compared with the training."""
     if job.started_at is None or job.finished_at is None or job.finished_at <= job.started_at:
         return f"{found.seconds:.0f} s"
     trained_s = job.finished_at - job.started_at
-    return f"{found.seconds:.0f} s; the training took {trained_s} s"
+    share = found.seconds / trained_s
+    return f"{found.seconds:.0f} s, {share:.0%} of the training's {trained_s} s"
 
 
 async def _find(jobs: Jobs, job_id: str) -> JobRecord:

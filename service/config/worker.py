@@ -139,13 +139,13 @@ class TrainerSettings(BaseModel):
         "timeout) before the attempt ends and the next one starts. Loading a model from a slow "
         "disk, and answers of an engine that is down, count.",
     )
-    replay_points: int = Field(
-        default=1,
+    replay_windows: int = Field(
+        default=15,
         ge=0,
         le=100,
-        description="Number of last checkpoints before which a training keeps its state, so that "
-        "'finetuned-server replay' can compute the steps to them again. Each takes three times "
-        "the bytes of an adapter. 0 keeps none.",
+        description="Number of parts of a training that 'finetuned-server replay' can compute "
+        "again one by one. The state that is kept before each takes three times the bytes of an "
+        "adapter. 0 keeps none.",
     )
     trainer_memory_bytes: int | None = Field(
         default=None,

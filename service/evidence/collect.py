@@ -20,13 +20,16 @@ from service.core import clock
 from service.core.storage import StorageCorrupt, StorageMissing
 from service.erasure.records import ErasureRecord
 from service.erasure.schemas import ErasureReceiptObject
+from service.evals.alias_checks.records import CheckRecord
+from service.evals.alias_checks.schemas import AliasCheck
 from service.exports.records import ExportRecord
 from service.exports.schemas import ModelExport
 from service.files.curation.records import TaskKind
 from service.files.records import FileRecord
 from service.jobs.checkpoints import PASSPORT
+from service.jobs.evaluation.labels.records import LabelRecord
 from service.jobs.evaluation.labels.review import read_reviewed
-from service.jobs.evaluation.records import REPORT_FILE
+from service.jobs.evaluation.records import REPORT_FILE, JobEvaluation
 from service.jobs.metric_series import latest, read_rows
 from service.jobs.records import JobRecord
 from service.jobs.schemas.jobs import EventObject, JobObject
@@ -88,10 +91,10 @@ class Collector:
         await self._add_lineage(job)
         await self._add_training(job)
         await self._add_evaluation(job)
-        await self._add_approvals(job)
         aliases, exports = await self._aliases(), await self._exports()
         log = await self._excerpt()
         self._evidence.parts["audit"] = self._shown(log)
+        await self._add_approvals(job, log)
         await self._add_access(aliases, log)
         self._add_exports(exports, log)
         await self._add_erasures()
@@ -99,6 +102,7 @@ class Collector:
 
     async def _job(self) -> JobRecord | None:
         if self._model.job_id is None:
+            self._evidence.lacks("training", "the model was imported")
             return None
         self._related.add(self._model.job_id)
         job: JobRecord | None = await self._state.jobs.get(self._project_id, self._model.job_id)
@@ -247,34 +251,59 @@ class Collector:
 
     async def _add_evaluation(self, job: JobRecord | None) -> None:
         found = await self._state.evaluations.get(self._project_id, job.id) if job else None
-        if found is None or found.model != self._model.id:
+        of_job = None
+        if job is None or found is None or found.model != self._model.id:
             other = f": the one of its job is of {found.model}" if found else ""
             self._evidence.lacks("evaluation", f"there is none of this model{other}")
-            return
-        assert job is not None
+        else:
+            of_job = await self._evaluation_of(job, found)
+        checks = await self._state.alias_checks.records.page(
+            self._project_id, limit=_MAX_RELATED, where=self._is_final_check, oldest_first=True
+        )
+        self._related |= {check.id for check in checks.items}
+        self._evidence.parts["evaluation"] = {
+            "of_job": of_job,
+            "suites": [
+                AliasCheck.from_record(check).model_dump(mode="json") for check in checks.items
+            ],
+        }
+
+    def _is_final_check(self, check: CheckRecord) -> bool:
+        return check.is_final and any(run.model == self._model.id for run in check.runs)
+
+    async def _evaluation_of(self, job: JobRecord, found: JobEvaluation) -> dict[str, Any]:
         shown = {"status", "rows", "error", "verdict", "figures", "gate", "finished_at"}
         reviewed = await read_reviewed(found, self._state.evaluation_labels, self._state.storage)
-        self._evidence.parts["evaluation"] = {
+        evaluation = {
             **reviewed.evaluation.model_dump(mode="json", include=shown),
             "human_review": msgspec.to_builtins(reviewed.review),
             "conditions": job.gate,
+            "human_labels": _count_labels(await self._state.evaluation_labels.all(found)),
         }
         try:
             report = await self._state.storage.get_bytes(found.key(REPORT_FILE))
         except (StorageMissing, StorageCorrupt):
             self._evidence.lacks("evaluation", "its report is not in storage")
-            return
-        self._evidence.parts["evaluation"]["report_sha256"] = hashlib.sha256(report).hexdigest()
+            return evaluation
         if self._with_text:
             self._evidence.members["text/evaluation.json"] = report
+        return {**evaluation, "report_sha256": hashlib.sha256(report).hexdigest()}
 
-    async def _add_approvals(self, job: JobRecord | None) -> None:
+    async def _add_approvals(self, job: JobRecord | None, log: Excerpt) -> None:
+        creators = {
+            entry.objects[0]: entry.actor.id
+            for entry in log.entries
+            if entry.type == AuditEvent.API_KEY_CREATED and entry.objects
+        }
         project = await self._state.projects.get(self._project_id)
         replays = () if job is None else job.replays
         self._evidence.parts["approvals"] = {
             "is_required": project is not None and project.four_eyes,
             "approvals": [
-                ApprovalObject.from_record(one).model_dump(mode="json")
+                {
+                    **ApprovalObject.from_record(one).model_dump(mode="json"),
+                    "api_key_created_by": creators.get(one.key_id),
+                }
                 for one in self._model.valid_approvals
             ],
             "replays": [
@@ -460,6 +489,24 @@ def _digest_of(value: Any) -> dict[str, str] | None:
         return None
     encoded = msgspec.json.encode(value, order="sorted")
     return {"sha256": hashlib.sha256(encoded).hexdigest()}
+
+
+def _count_labels(labels: Iterable[LabelRecord]) -> list[dict[str, Any]]:
+    """Return by reviewer and pair of columns how often each was better."""
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for label in labels:
+        pair = sorted(label.compared)
+        one = found.setdefault(
+            (label.reviewer, *pair),
+            {"reviewer": label.reviewer, "compared": pair, "better": dict.fromkeys(pair, 0),
+             "ties": 0, "last_at": 0},
+        )  # fmt: skip
+        if label.winner in one["better"]:
+            one["better"][label.winner] += 1
+        else:
+            one["ties"] += 1
+        one["last_at"] = max(one["last_at"], label.labeled_at)
+    return [found[key] for key in sorted(found)]
 
 
 def _count_requests(entries: Iterable[Entry]) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from service.exports.archive import MEDIA_TYPE
 from service.exports.records import KEPT_S, MAX_UNFINISHED, ExportRecord, Exports, ExportStatus
 from service.exports.schemas import CreateModelExport, ModelExport
 from service.fleet import workers
-from service.models.approvals import require_approval
+from service.models.approvals import require_approvals
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
@@ -99,7 +99,7 @@ async def create_export(
 
     async def make(claim: Claim[ExportRecord]) -> ExportRecord:
         record = await _new_record(body, caller, registry)
-        await require_approval(registry, caller.project_id, record.model)
+        await require_approvals(registry, caller.project_id, [record.model])
         await _check_workers(body, store)
         await _check_room(caller, store, settings.max_exports_per_project)
         return await store.create(record, claim)
@@ -149,7 +149,7 @@ async def download_export(
     export = await exports.require(caller.project_id, id_)
     if export.status is not ExportStatus.SUCCEEDED or export.key is None:
         raise Conflict(f"The export {export.id} is {export.status}, so it has no content.")
-    await require_approval(registry, export.project_id, export.model)
+    await require_approvals(registry, export.project_id, [export.model])
     size, etag = export.bytes or 0, f'"{export.sha256}"'
     part = parse_range(range_, size) if if_range in (None, etag) else None
     start, end = part or (0, size)

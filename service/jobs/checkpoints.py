@@ -3,8 +3,8 @@
     {project}/jobs/{job}/{attempt}/step-{N}/adapter   served; kept
     {project}/jobs/{job}/{attempt}/step-{N}/state     also needed to resume
     {project}/jobs/{job}/{attempt}/adapter            the job's result
-    {project}/jobs/{job}/{attempt}/adapter/replay/{N}-{M}  the state of step N, from which a replay
-                                                      computes step M again
+    {project}/jobs/{job}/{attempt}/adapter/replay/{N}   the state of step N, from which a replay
+                                                      computes the next steps again
 
 Every path includes the attempt, such as `a1` or `a2-4k9x0d2m`: its number and nonce. So an attempt
 that was presumed dead and comes back cannot overwrite the files of its successor.
@@ -50,7 +50,7 @@ _LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "tokenizer
 # Fields of the spec that depend on the worker or the attempt, not on the adapter.
 _NOT_IN_PASSPORT = {"base_model_path", "training_file", "validation_file", "output_dir",
                     "resume_from", "warm_start_path", "attempt", "job_id",
-                    "max_memory_bytes", "replay_points", "replay_until"}  # fmt: skip
+                    "max_memory_bytes", "replay_windows", "replay_until"}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -119,8 +119,8 @@ class ReplayFinding(Stored):
 class ReplayedWindow(Stored):
     """Steps that were computed again. Errors are the largest relative differences.
 
-    `weights_error` is relative to the change of the weights in these steps. It is None if the
-    window does not end at an adapter that is stored.
+    `weights_error` is relative to the change of the weights in these steps. It is None if they do
+    not end at weights that are stored.
     """
 
     first_step: int
@@ -136,12 +136,21 @@ class ReplayRecord(Stored):
     `rows_gone`: files were deleted since, so that no step could be computed again; `findings`
     cover the rest. `is_same_machine` is whether it has the device and the library versions of the
     training, which makes any difference on a CPU a finding.
+
+    The window that leads to the adapter is always computed. Of the others, `seed` draws `drawn`; it
+    comes from the system's randomness unless `is_repetition`. With `steps`, only so many steps of
+    each are computed.
     """
 
     created_at: int
     outcome: Literal["equal", "within_tolerance", "different", "rows_gone"]
     model: str
     digest: str  # of the model's folder
+    seed: str
+    is_repetition: bool = False
+    steps: int | None = None
+    total_windows: int = 0
+    drawn: int = 0
     findings: tuple[ReplayFinding, ...] = ()
     windows: tuple[ReplayedWindow, ...] = ()
     gone_files: tuple[str, ...] = ()

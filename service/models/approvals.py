@@ -93,19 +93,25 @@ async def revoke(registry: ModelRegistry, project_id: str, model: str, approval_
 
 
 async def require_approvals(
-    pipe: Pipeline, registry: ModelRegistry, project_id: str, models: Iterable[str]
+    registry: ModelRegistry,
+    project_id: str,
+    models: Iterable[str],
+    pipe: Pipeline | None = None,
 ) -> None:
     """Raise NotApproved if one of a project's models has no approval, and needs one.
 
     It does if the project has `four_eyes`, or the one that shares the model with it. Base models
-    need none. `pipe` must be in the mode that executes commands immediately; the transaction fails
-    if the projects change.
+    need none. A transaction gives its `pipe`, in the mode that executes commands immediately, and
+    fails if the projects change.
     """
+    if pipe is None:
+        async with registry.redis.pipeline() as own:
+            return await require_approvals(registry, project_id, models, own)
     requires = await _requires_approvals(pipe, registry, project_id)
     for model in models:
         if registry.catalogue.get(model) is not None:
             continue
-        owner, is_required = project_id, requires
+        is_required = requires
         raw = await pipe.get(registry.models.key(project_id, model))
         if raw is None:
             owner = await registry.sharing.owner_of_shared(project_id, model, pipe) or project_id
@@ -113,12 +119,7 @@ async def require_approvals(
             is_required = requires or await _requires_approvals(pipe, registry, owner)
         if is_required and not (raw and parse(ModelRecord, raw, model).valid_approvals):
             raise NotApproved(model)
-
-
-async def require_approval(registry: ModelRegistry, project_id: str, model: str) -> None:
-    """Raise NotApproved as `require_approvals` does, outside of a transaction."""
-    async with registry.redis.pipeline() as pipe:
-        await require_approvals(pipe, registry, project_id, [model])
+    return None
 
 
 async def _requires_approvals(pipe: Pipeline, registry: ModelRegistry, project_id: str) -> bool:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.core import ids
 from service.core.errors import BadRequest, Forbidden, NotFound
 from service.core.records import Missing
-from service.models.approvals import require_approval
+from service.models.approvals import require_approvals
 from service.models.registry import ModelRegistry
 from service.models.sharing import ModelPermission
 from service.projects.records import Projects
@@ -115,7 +115,7 @@ async def create_permissions(
                 param=f"project_ids.{place}",
                 code="invalid_value",
             )
-    await require_approval(registry, owner, model)
+    await require_approvals(registry, owner, [model])
     key = registry.models.key(owner, model)
     try:
         made = [

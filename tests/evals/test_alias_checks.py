@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from service.projects.records import Role
 from tests.audit.test_operator import entries as written
 from tests.conftest import BASE_MODEL, Api
 from tests.evals.conftest import DONE_S, ended, made, refused, sampled, says
+from tests.evidence.test_evidence import members, parts
 from tests.models.aliases.conftest import register
 from tests.models.test_approvals import require
 
@@ -126,6 +128,16 @@ async def test_an_alias_moves_only_to_models_that_pass_its_suites(http, api, sui
     moved = next(e for e in logged if of_good["id"] in e["objects"] and e["type"].endswith("dated"))
     assert moved["actor"]["session"]["user"]["id"] == "finetuned"
     assert "voice" in moved["objects"]
+    async with await api.client(role=Role.PROJECT_ADMIN) as manager:
+        archive = await manager.get(f"/v1/models/{bad}/evidence")
+    have = parts(archive.content)
+    assert [one["id"] for one in have["evaluation"]["suites"]] == [of_bad["id"]]
+    entries = [json.loads(line) for line in have["audit"]["not_sealed_yet"]]
+    assert [one["counts"]["passed"] for one in entries if of_bad["id"] in one["objects"]
+            and one["type"] == "alias.check.ended"] == [0]  # fmt: skip
+    page = members(archive.content)["index.html"].decode()
+    assert "not passed" in page
+    assert "The shop opens today." in page
 
 
 async def recorded(api: Api) -> list[dict[str, Any]]:

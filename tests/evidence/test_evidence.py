@@ -12,10 +12,16 @@ from typing import Any
 import pytest
 
 from service.audit import inclusion
+from service.cli.connections import record_changes
 from service.core.encryption.signing import InstallationKey
 from service.evidence import collect, signing
+from service.jobs.attempt.replay import keep
+from service.jobs.evaluation.labels.records import LabelRecord
+from service.jobs.records import ReplayedWindow, ReplayRecord
+from service.models.adapters import sign_adapter
 from service.models.records import ModelOrigin
 from service.projects.records import Role
+from service.web.audit_events import AuditEvent
 from tests.clients.python.commands import Cli
 from tests.evidence.conftest import SECRET, Site
 
@@ -82,6 +88,48 @@ async def test_an_archive_says_where_a_model_comes_from_and_verifies(trained: Si
     assert f"Evidence of {site.model}" in page
     assert "<script" not in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+@pytest.mark.slow
+async def test_what_persons_and_replays_found_is_shown_and_proven(trained: Site, tmp_path: Path):
+    """A label, an approval with who created the approver's key, and a replay."""
+    site, state, project_id = trained, trained.api.app.state, trained.job["organization_id"]
+    keys = f"/v1/organization/projects/{project_id}/api_keys"
+    made = (await site.admin.post(keys, json={"name": "approver"})).json()
+    headers = {"authorization": f"Bearer {made['value']}"}
+    body = {"note": "read 20 answers"}
+    answer = await site.admin.post(f"/v1/models/{site.model}/approvals", json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    evaluation = await state.evaluations.get(project_id, site.job["id"])
+    label = LabelRecord(row=3, compared=("tuned", "base"), winner="tuned", reviewer="key_a",
+                        answers="0", created_at=1, labeled_at=1)  # fmt: skip
+    await state.evaluation_labels.set(evaluation, label, "SECRET NOTE")
+    record = await state.registry.get(project_id, site.model)
+    window = ReplayedWindow(first_step=4, last_step=6, loss_error=0.0, gradient_error=0.0)
+    replay = ReplayRecord(created_at=1_900_000_000, outcome="equal", model=site.model,
+                          digest=record.digest, seed="5eed", total_windows=9, drawn=1,
+                          windows=(window,), is_same_machine=True, machine={}, libraries={},
+                          seconds=1.0)  # fmt: skip
+    with record_changes(AuditEvent.JOB_REPLAYED, project_id) as trail:
+        trail.name(AuditEvent.JOB_REPLAYED, [site.job["id"], site.model])
+        trail.count(windows=1, findings=0)
+        await state.jobs.change(project_id, site.job["id"], lambda job: keep(job, replay))
+    await site.seal()
+
+    archive = await site.evidence()
+    (tmp_path / "one.tar").write_bytes(archive)
+    assert site.check(tmp_path / "one.tar").problems == []
+    have = parts(archive)
+    (approval,) = have["approvals"]["approvals"]
+    creator = (await site.admin.get("/v1/whoami")).json()["api_key"]["id"]
+    assert approval["api_key_created_by"] == creator
+    assert have["approvals"]["replays"][0]["seed"] == "5eed"
+    (labels,) = have["evaluation"]["of_job"]["human_labels"]
+    assert (labels["reviewer"], labels["better"]) == ("key_a", {"base": 0, "tuned": 1})
+    assert b"SECRET NOTE" not in archive
+    page = members(archive)["index.html"].decode()
+    for text in (creator, "read 20 answers", "1 of 9", "4 to 6", "5eed", "key_a", "tuned 1"):
+        assert text in page, text
 
 
 async def test_the_same_evidence_has_the_same_bytes(site: Site, monkeypatch):
@@ -193,13 +241,14 @@ async def test_an_imported_model_has_no_training(site: Site, tmp_path: Path):
     record = await state.registry.get(project_id, site.model)
     name = f"{site.model[:-12]}imported0000"
     origin = ModelOrigin(import_id="modelimport-gone", archive_sha256="0" * 64)
-    await state.registry.register(
-        record.model_copy(update={"id": name, "job_id": None, "origin": origin, "signature": None})
-    )
+    signature = sign_adapter(site.key, name, record.base_model, record.digest)
+    changed = {"id": name, "job_id": None, "origin": origin, "signature": signature}
+    await state.registry.register(record.model_copy(update=changed))
     archive = await site.evidence(name)
     have = parts(archive)
     assert have["model"]["origin"]["archive_sha256"] == "0" * 64
     assert "training" not in have
+    assert {"part": "training", "reason": "the model was imported"} in have["manifest"]["missing"]
     (tmp_path / "one.tar").write_bytes(archive)
     assert site.check(tmp_path / "one.tar").problems == []
 

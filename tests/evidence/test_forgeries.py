@@ -37,7 +37,16 @@ from tests.evidence.test_evidence import members
 from tests.jobs.test_jobs import upload
 
 Members = dict[str, bytes]
-_PARTS: Final = ("model", "lineage", "training", "approvals", "access", "exports", "erasures")
+_PARTS: Final = (
+    "model",
+    "lineage",
+    "training",
+    "evaluation",
+    "approvals",
+    "access",
+    "exports",
+    "erasures",
+)
 _MEMBERS: Final = (
     *(f"{name}.json" for name in (*_PARTS, "audit", "passport")),
     *("index.html", "manifest.json", "manifest.sig"),
@@ -73,6 +82,12 @@ class Archives:
     def check(self, files: Members, **more: Any) -> Findings:
         """What the verification of an archive with these members finds."""
         return self.check_bytes(pack(files, "evidence-x", 0), **more)
+
+    def check_with(self, files: Members, key: SigningKey) -> Findings:
+        """What the verification with another key finds."""
+        path = self.folder / "forged.tar"
+        path.write_bytes(pack(files, "evidence-x", 0))
+        return verify(path, [key.public.pem.encode()])
 
     def check_bytes(self, data: bytes, **more: Any) -> Findings:
         """What the verification of an archive finds."""
@@ -120,6 +135,8 @@ async def archives(tiny: str, settings: Settings, work: Any, chats: Callable[[in
                 await _completed(http, gone)
             async with opened(api, http, jobs[0], file_id) as site:
                 await http.put("/v1/aliases/support", json={"model": jobs[1]["fine_tuned_model"]})
+                approvals = f"/v1/models/{site.model}/approvals"
+                assert (await http.post(approvals, json={"note": "read"})).status_code == 200
                 await site.seal()
                 names = [job["fine_tuned_model"] for job in jobs]
                 first, second = [await site.evidence(name, include_text="true") for name in names]
@@ -241,6 +258,10 @@ def _cut_path(entries: list[Any]) -> None:
     entries[0]["path"] = entries[0]["path"][:-1]
 
 
+def _lengthen_path(entries: list[Any]) -> None:
+    entries[0]["path"] = [*entries[0]["path"], entries[0]["path"][0]]
+
+
 def _break_path(entries: list[Any]) -> None:
     entries[0]["path"][0] = "no hexadecimal digits"
 
@@ -258,6 +279,7 @@ def _of_other_project(entries: list[Any]) -> None:
         (_repeat, "out of order"),
         (_invent, "is not in the sealed log"),
         (_cut_path, "is not in the sealed log"),
+        (_lengthen_path, "is not in the sealed log"),
         (_break_path, "has no valid proof"),
         (_of_other_project, "is about another project"),
     ],
@@ -275,7 +297,11 @@ def test_an_older_checkpoint(archives: Archives):
     part["checkpoints"] = part["checkpoints"][:1]
     size = part["entries"][0]["checkpoint_size"]
     part["entries"] = [one for one in part["entries"] if one["checkpoint_size"] == size]
-    files = archives.signed(archives.with_part("audit", part))
+    files = archives.with_part("audit", part)
+    (problem,) = archives.check(archives.signed(files)).problems
+    assert "has no entry in the audit log" in problem  # the approval came later
+    approvals = archives.part("approvals") | {"approvals": []}
+    files = archives.signed(listed({**files, "approvals.json": json.dumps(approvals).encode()}))
     assert archives.check(files).problems == []
     (problem,) = archives.check(files, checkpoints=[archives.checkpoint]).problems
     assert "from before the archive was made" in problem
@@ -304,7 +330,8 @@ def test_a_wrong_digest_of_the_adapter(archives: Archives):
     listing = "\n".join(f"{f['sha256']} {f['size']} {f['path']}" for f in part["files"])
     part["digest"] = hashlib.sha256(listing.encode()).hexdigest()
     problems = archives.check(archives.signed(archives.with_part("model", part))).problems
-    assert problems == ["model.json: the signature of the adapter's registration is wrong"]
+    assert problems[0] == "model.json: the signature of the adapter's registration is wrong"
+    assert "is of other weights" in problems[1]
 
 
 def test_another_adapter(archives: Archives):
@@ -318,6 +345,63 @@ def test_another_adapter(archives: Archives):
     problems = archives.check(archives.first, adapter=folder).problems
     assert len(problems) == 2
     assert any("is not the adapter_model.safetensors" in problem for problem in problems)
+
+
+def test_another_models_archive_with_its_ids_replaced(archives: Archives):
+    """An API that was taken over signs it, but workers signed the registration and the log."""
+    first, second = (archive["model.json"] for archive in (archives.first, archives.second))
+    names = [json.loads(part)["model"].encode() for part in (second, first)]
+    jobs = [json.loads(part)["job_id"].encode() for part in (second, first)]
+    files = {path: data.replace(*names).replace(*jobs) for path, data in archives.second.items()}
+    problems = archives.check(archives.signed(listed(files))).problems
+    assert any("signature of the adapter's registration is wrong" in one for one in problems)
+    assert any("is not in the sealed log" in one for one in problems)
+
+
+def test_a_registration_without_its_signature(archives: Archives):
+    part = archives.part("model") | {"signature": None}
+    (problem,) = archives.check(archives.signed(archives.with_part("model", part))).problems
+    assert "registration is missing: 'finetuned-server models sign'" in problem
+
+
+def test_approvals_and_results_that_were_invented(archives: Archives):
+    """The log has no such act, so an API that was taken over cannot state it."""
+    part = archives.part("approvals")
+    (approval,) = part["approvals"]
+    others: list[tuple[str, dict[str, Any], str]] = [
+        ("approvals", approval | {"api_key_id": "key_of_another"}, "has no entry"),
+        ("approvals", approval, "has no entry"),  # one act is one approval
+        ("approvals", approval | {"digest": "1" * 64}, "is of other weights"),
+        ("replays", {"model": part["model"], "digest": archives.part("model")["digest"],
+                     "outcome": "equal", "windows": [{}, {}], "findings": []}, "has no entry"),
+        ("replays", {"model": "x", "digest": "x", "windows": [], "findings": []}, "another model"),
+    ]  # fmt: skip
+    for name, one, expected in others:
+        forged = {**part, name: [*part[name], one]}
+        problems = archives.check(archives.signed(archives.with_part("approvals", forged))).problems
+        assert any(expected in problem for problem in problems), one
+    part = archives.part("evaluation")
+    check = {"id": "aliascheck-x", "alias": "support", "result": {"passed": True}, "runs": []}
+    forged = {**part, "suites": [check]}
+    (problem,) = archives.check(archives.signed(archives.with_part("evaluation", forged))).problems
+    assert problem == "evaluation.json: aliascheck-x has no entry in the audit log"
+
+
+def test_a_key_that_comes_with_the_archive(archives: Archives, tmp_path: Path):
+    """The folder of a forger has a public key, and everything is signed with it."""
+    files = archives.signed(archives.first, _OTHER)
+    files["finetuned.pem"] = _OTHER.public.pem.encode()
+    for path, data in files.items():
+        (tmp_path / "own" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "own" / path).write_bytes(data)
+    problems = verify(tmp_path / "own", [archives.key.public.pem.encode()]).problems
+    assert "finetuned.pem was added" in problems
+    assert any("signed with the key" in problem for problem in problems)
+    problems = verify(tmp_path / "own", [files["finetuned.pem"]]).problems
+    assert "finetuned.pem was added" in problems
+    del files["finetuned.pem"]  # and the auditor takes the forger's key for the installation's
+    problems = archives.check_with(files, _OTHER).problems
+    assert any("registration is wrong" in problem for problem in problems)
 
 
 def test_mixed_archives_of_two_models(archives: Archives):
@@ -358,6 +442,10 @@ def test_changed_rows_in_a_signed_archive(archives: Archives):
         ('{"a": [{"b": 1, "b": 2}]}', "has a key twice"),
         ("[]", "is not a JSON object"),
         ("nothing", "is not JSON"),
+        ('{"a": NaN}', "has the number NaN"),
+        ('{"a": -Infinity}', "has the number -Infinity"),
+        ("\ufeff{}", "is not JSON"),
+        ('{"receipts": ["x"]}', "is about another model"),
         ("[" * 100_000, "is nested too deeply"),
         ('{"model": {}, "receipts": 3}', "is about another model"),
     ],
@@ -369,6 +457,14 @@ def test_json_that_programs_read_differently(archives: Archives, text: str, expe
     if "twice" in expected:
         files = {**archives.first, "manifest.json": text.encode()}
         assert archives.check(files).problems == ["manifest.json has a key twice"]
+
+
+def test_json_in_another_encoding(archives: Archives):
+    text = archives.first["erasures.json"].decode()
+    for encoding in ("utf-16", "utf-32-le"):
+        files = listed({**archives.first, "erasures.json": text.encode(encoding)})
+        problems = archives.check(archives.signed(files)).problems
+        assert problems == ["erasures.json is not JSON"]
 
 
 @pytest.mark.parametrize("field", ["checkpoints", "entries"])
@@ -416,8 +512,17 @@ def tar_with(files: Members, name: str, **fields: Any) -> bytes:
         ("evidence-x/a", {"type": tarfile.LNKTYPE, "linkname": "x"}, "not a plain file"),
         ("evidence-x/a", {"type": tarfile.FIFOTYPE}, "not a plain file"),
         ("evidence-x/a", {"type": tarfile.DIRTYPE}, "not a plain file"),
-        ("evidence-x/../../a", {}, "outside the archive's folder"),
-        ("evidence-x/..\\a", {}, "outside the archive's folder"),
+        ("evidence-x/../../a", {}, "no name of a member"),
+        ("evidence-x/..\\a", {}, "no name of a member"),
+        ("evidence-x//model.json", {}, "no name of a member"),
+        ("evidence-x/./model.json", {}, "no name of a member"),
+        ("evidence-x/text/.", {}, "no name of a member"),
+        ("evidence-x/model.json.", {}, "no name of a member"),
+        ("evidence-x/model.json ", {}, "no name of a member"),
+        ("evidence-x/model.json:x", {}, "no name of a member"),
+        ("evidence-x/mod\u0065\u0301l.json", {}, "no name of a member"),
+        ("evidence-x/\uff4dodel.json", {}, "no name of a member"),
+        ("evidence-x/MODEL.json", {}, "is in the archive twice"),
         ("../a", {}, "not in one folder"),
         ("other/a", {}, "not in one folder"),
         ("/etc/a", {}, "not in one folder"),

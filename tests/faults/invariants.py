@@ -240,7 +240,10 @@ async def _delete_everything(world: World) -> None:
         if upload.status is UploadStatus.PENDING:
             await world.http.post(f"/v1/uploads/{upload.id}/cancel")
     for alias in await listed(world, "/v1/aliases"):
-        await world.http.delete(f"/v1/aliases/{alias['id']}")
+        path, ends = f"/v1/aliases/{alias['id']}", {"suites": [], "reason": "It is deleted."}
+        if alias["suites"]:
+            await world.http.put(path, json={"targets": alias["targets"], **ends})
+        await world.http.delete(path)
     paths = ("model_exports", "evals", "files", "dataset_generations", "chat/completions")
     names = [name for path in paths for name in await _names(world, path)]
     for name in names + [f"models/{model}" for model in await _models(world)]:

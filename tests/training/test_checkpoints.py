@@ -104,6 +104,17 @@ def test_weights_that_are_no_numbers(checkpoint, run):
     assert "not finite" in refusal(checkpoint, run)
 
 
+def test_a_learning_rate_of_another_run(checkpoint, run):
+    """A resumed run would take it from the file."""
+    path = checkpoint / "scheduler.pt"
+    state = torch.load(path, weights_only=True)
+    state["base_lrs"] = [2 * rate for rate in state["base_lrs"]]
+    torch.save(state, path)
+    (checkpoint / checkpoints.SEAL_NAME).unlink()
+    checkpoints.seal(checkpoint, run, step=8, trained_tokens=1)
+    assert "its learning rate is" in refusal(checkpoint, run)
+
+
 def test_a_seal_from_before_there_were_other_methods(checkpoint, run):
     path = checkpoint / checkpoints.SEAL_NAME
     record = json.loads(path.read_text())

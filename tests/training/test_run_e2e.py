@@ -4,7 +4,6 @@ import json
 import shutil
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +17,7 @@ from service.training import (
     Warned,
 )
 from service.training.contract.adapter_config import WEIGHTS
-from service.training.contract.replay import parse_point, read_steps
+from service.training.contract.replay import read_steps, windows_of
 from tests.lazy import Lazy
 from tests.training.conftest import assert_same_adapter, write_chats
 
@@ -278,40 +277,48 @@ def test_qlora_on_the_demo_model_learns(start, make_spec, demo_model_path, tmp_p
     assert trainer.of(Started)[0].trainable_parameters == 4_884_480
 
 
-def test_kept_states_give_the_last_steps_again(start, make_spec, tmp_path):
+def test_kept_states_give_each_window_again(start, make_spec, tmp_path):
     """From the start of the run too. Nothing is kept unless it is requested."""
-    whole = start(make_spec(tmp_path / "out", replay_points=2))
+    whole = start(make_spec(tmp_path / "out", replay_windows=4))
     assert whole.wait() == 0, whole.log.read_text()
     (done,) = whole.of(Succeeded)
-    points = sorted(point.name for point in Path(done.replay_path).iterdir())
-    assert points == ["5-8", "9-12"]
+    kept = Path(done.replay_path)
+    states = sorted(int(state.name) for state in kept.iterdir())
+    assert states == [4, 8, 9]
     assert [message.step for message in whole.of(CheckpointSaved)] == [4, 8, 12]
     steps = read_steps(Path(done.adapter_path))
     assert {step: record.loss for step, record in steps.items()} == whole.losses
 
-    windows: list[tuple[dict[str, Any], int]] = [({}, 2)]
-    windows += [({"resume_from": f"{done.replay_path}/{at}"}, parse_point(at)[1]) for at in points]
-    for resumed, end in windows:
+    for begin, end in windows_of(states, 12):
+        resumed = {"resume_from": kept / str(begin)} if begin else {}
         again = start(make_spec(tmp_path / f"again-{end}", replay_until=end, **resumed))
         assert again.wait() == 3, again.log.read_text()
         (stopped,) = again.of(Stopped)
         assert stopped.step == end
         assert again.losses.items() <= whole.losses.items()
         assert read_steps(Path(stopped.path)) == {n: steps[n] for n in range(1, end + 1)}
-        if end > 2:
-            expected = whole.of(CheckpointSaved)[end // 4 - 1].path
-            assert (Path(stopped.path) / WEIGHTS).read_bytes() == (
-                Path(expected) / WEIGHTS
-            ).read_bytes()
+        expected = Path(done.adapter_path) if end == 12 else kept / str(end)
+        assert (Path(stopped.path) / WEIGHTS).read_bytes() == (expected / WEIGHTS).read_bytes()
 
 
-def test_the_state_before_the_best_adapter_is_kept(start, make_spec, tmp_path):
+def test_a_resumed_run_keeps_the_state_that_it_started_from(start, make_spec, tmp_path):
+    half = start(make_spec(tmp_path / "half", pause_after=0.34, replay_windows=4))
+    assert half.wait() == 3, half.log.read_text()
+    (stopped,) = half.of(Stopped)
+    rest = start(make_spec(tmp_path / "rest", resume_from=stopped.path, replay_windows=4))
+    assert rest.wait() == 0, rest.log.read_text()
+    (done,) = rest.of(Succeeded)
+    states = {state.name for state in Path(done.replay_path).iterdir()}
+    assert states == {str(stopped.step), "8", "9"}
+
+
+def test_a_window_ends_at_the_best_adapter(start, make_spec, tmp_path):
     """What is learned by heart makes other answers less likely."""
     validation = write_chats(tmp_path / "valid.jsonl", [("Name a fish.", "Haddock, or cod.")])
-    alike = {"validation_file": validation, "keep_best": True, "replay_points": 1}
+    alike = {"validation_file": validation, "keep_best": True, "replay_windows": 1}
     run = start(make_spec(tmp_path / "out", n_epochs=9, **alike))
     assert run.wait() == 0, run.log.read_text()
     (done,) = run.of(Succeeded)
     assert done.adapter_step < 36
-    ends = {parse_point(point.name)[1] for point in Path(done.replay_path).iterdir()}
-    assert ends == {done.adapter_step, 36}
+    kept = {state.name for state in Path(done.replay_path).iterdir()}
+    assert {str(done.adapter_step), "33"} <= kept

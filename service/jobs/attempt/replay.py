@@ -1,9 +1,10 @@
 """Computes steps of a finished training again, and compares them with what is recorded of it.
 
-The trainer itself does this: from the start of the run, and from the states that it kept before its
-last checkpoints. What is compared, from the least to the most costly to forge: the stored adapter
-with its registration, the settings and rows with the adapter's passport, the job's metrics with the
-steps that the trainer wrote, and losses, gradients and weights with those computed now.
+The trainer itself does this: in the window that leads to the adapter, and in others that are drawn
+at random, each from the state that the training kept before it. What is compared, from the least to
+the most costly to forge: the stored adapter with its registration, the settings and rows with the
+adapter's passport, the job's metrics with the steps that the trainer wrote, and losses, gradients
+and weights with those computed now.
 """
 
 from __future__ import annotations
@@ -11,28 +12,44 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from service.core import clock, local_disk
 from service.core.storage import StorageCorrupt, StorageMissing
+from service.fleet.workers import Capacity
+from service.inference.background.calls import Resources
+from service.inference.chat_load import ChatLoad
+from service.inference.upstreams import Upstreams
 from service.jobs.attempt.trainer_process import TrainingAttempt, Untrainable, log_tail
 from service.jobs.checkpoints import PASSPORT, own_libraries, passport_machine, passport_spec
 from service.jobs.metric_series import latest, read_results
 from service.jobs.records import (
     JobRecord,
+    Jobs,
     ReplayedWindow,
     ReplayFinding,
     ReplayRecord,
     Status,
 )
 from service.models.adapters import load_verifying_key, signature_fault
+from service.models.catalogue import BaseModelEntry
 from service.models.records import ModelRecord
 from service.training.contract.adapter_config import WEIGHTS
 from service.training.contract.protocol import Failed, StepDone, Stopped, parse_message
-from service.training.contract.replay import REPLAY_FOLDER, StepRecord, parse_point, read_steps
+from service.training.contract.replay import (
+    REPLAY_FOLDER,
+    StepRecord,
+    Window,
+    draw_windows,
+    read_steps,
+    windows_of,
+)
 from service.training.contract.spec import TrainSpec
 
 LOSS_TOLERANCE: Final = 0.01
@@ -53,24 +70,66 @@ class NotReplayable(Exception):
     """Nothing of this job can be computed again. The message says why, and what to do."""
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Which windows are computed: `count` besides the one that leads to the adapter, drawn by
+    `seed`, or at random if it is None. With `steps`, only so many steps of each are.
+    """
+
+    count: int = 1
+    seed: str | None = None
+    steps: int | None = None
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What is stored of a training: its adapter, what it says about each step, and the steps whose
+    states were kept.
+    """
+
+    model: ModelRecord
+    adapter: Path
+    passport: Mapping[str, Any]
+    steps: Mapping[int, StepRecord]
+    states: frozenset[int]
+
+    @property
+    def adapter_step(self) -> Any:
+        """The step whose weights the adapter has."""
+        return self.passport["run"].get("adapter_step", max(self.steps))
+
+
 class Replay(TrainingAttempt):
     """One replay of a job that succeeded. `tell` gets a line per step and window."""
 
-    steps: int
-    tell: Callable[[str], None]
-
-    async def replay(self, steps: int, tell: Callable[[str], None]) -> ReplayRecord:
-        """Replay the first `steps` steps and those after each kept state.
-
-        Raises NotReplayable and StorageError.
-        """
-        self.steps, self.tell = steps, tell
-        model = await self._model()
-        self._dir = self._settings.scratch / f"replay-{self.job.id}" / "a1"
+    def __init__(
+        self,
+        job: JobRecord,
+        entry: BaseModelEntry,
+        jobs: Jobs,
+        resources: Resources,
+        *,
+        machine: Capacity,
+        upstreams: Upstreams,
+        choice: Choice,
+        tell: Callable[[str], None],
+    ) -> None:
+        super().__init__(
+            job, entry, jobs, resources, machine=machine, upstreams=upstreams, chats=ChatLoad()
+        )
+        self._dir = self._settings.scratch / f"replay-{job.id}" / "a1"
+        self._choice = choice
+        self._seed = choice.seed or secrets.token_hex(16)
+        self._tell = tell
         self._findings: list[ReplayFinding] = []
         self._gone: list[str] = []
         self._windows: list[ReplayedWindow] = []
+        self._total_windows = self._drawn = 0
         self._is_same_machine = False
+
+    async def replay(self) -> ReplayRecord:
+        """Compute the chosen windows again. Raises NotReplayable and StorageError."""
+        model = await self._model()
         began = time.monotonic()
         async with local_disk.claimed(self._dir.parent):
             self._dir.mkdir()
@@ -81,6 +140,11 @@ class Replay(TrainingAttempt):
             outcome=self._outcome_of(),
             model=model.id,
             digest=model.digest,
+            seed=self._seed,
+            is_repetition=self._choice.seed is not None,
+            steps=self._choice.steps,
+            total_windows=self._total_windows,
+            drawn=self._drawn,
             findings=tuple(self._findings),
             windows=tuple(self._windows),
             gone_files=tuple(self._gone),
@@ -151,19 +215,33 @@ class Replay(TrainingAttempt):
         spec = None if self._gone else await self._spec(passport["spec"])
         if spec is None:
             return  # there is nothing to compute from
+        trained = _Trained(model, adapter, passport, recorded, await self._kept_states(model))
+        if trained.adapter_step not in recorded:
+            self._find("adapter_changed", f"There is no step {trained.adapter_step}, which the "
+                       "passport names.")  # fmt: skip
+            return
         async with self._gpu_lock:
-            first = min(self.steps, max(recorded))
-            await self._window(spec, 0, first, recorded, passport, adapter, None)
-            for name in await self._points(model):
-                state = self._dir / "states" / name
-                try:
-                    await self._storage.get_folder(
-                        f"{model.artifact}/{REPLAY_FOLDER}/{name}", state
-                    )
-                except (StorageCorrupt, StorageMissing) as e:
-                    self._find("state_refused", f"The state {name} is damaged: {e}.")
-                    continue
-                await self._window(spec, *parse_point(name), recorded, passport, adapter, state)
+            for window in self._choose(trained):
+                state = await self._state(model, window.start) if window.start else None
+                if state is not None or not window.start:
+                    await self._window(spec, window, trained, state)
+
+    def _choose(self, trained: _Trained) -> list[Window]:
+        """Return the windows to compute, cut off after the steps that are requested."""
+        windows = windows_of(trained.states, max(trained.steps))
+        of_adapter = next(one for one in windows if one.start < trained.adapter_step <= one.end)
+        drawn = draw_windows(set(windows) - {of_adapter}, self._choice.count, self._seed)
+        self._total_windows, self._drawn = len(windows), len(drawn)
+        # The adapter may be that of a step before the last one of its window.
+        whole = [*drawn, of_adapter._replace(end=trained.adapter_step)]
+        most = self._choice.steps or windows[-1].end
+        chosen = [Window(start, min(end, start + most)) for start, end in whole]
+        steps = sum(end - start for start, end in chosen)
+        self._tell(
+            f"{len(chosen)} of {len(windows)} windows, drawn with the seed {self._seed}: "
+            f"{steps} of {windows[-1].end} steps"
+        )
+        return chosen
 
     async def _compare_metrics(self, recorded: Mapping[int, StepRecord]) -> None:
         """Compare the metrics that users see with the steps that the trainer wrote."""
@@ -225,56 +303,61 @@ class Replay(TrainingAttempt):
         layout |= {"probe_rows": 0}
         return spec.model_copy(update={**layout, "chat_budget_ms": None, "pause_after": None})
 
-    async def _points(self, model: ModelRecord) -> list[str]:
-        prefix = f"{model.artifact}/{REPLAY_FOLDER}"
-        keys = await self._storage.keys(prefix)
-        return sorted(
-            {key.removeprefix(f"{prefix}/").partition("/")[0] for key in keys}, key=parse_point
-        )
+    async def _kept_states(self, model: ModelRecord) -> frozenset[int]:
+        """Return the steps of the states that the training kept."""
+        prefix = f"{model.artifact}/{REPLAY_FOLDER}/"
+        names = {
+            key.removeprefix(prefix).partition("/")[0] for key in await self._storage.keys(prefix)
+        }
+        return frozenset(int(name) for name in names if name.isdecimal())
+
+    async def _state(self, model: ModelRecord, step: int) -> Path | None:
+        """Download a kept state. None if it is damaged."""
+        folder = self._dir / "states" / str(step)
+        try:
+            await self._storage.get_folder(f"{model.artifact}/{REPLAY_FOLDER}/{step}", folder)
+        except (StorageCorrupt, StorageMissing) as e:
+            self._find("state_refused", f"The state of step {step} is damaged: {e}.")
+            return None
+        return folder
 
     async def _window(
-        self,
-        spec: TrainSpec,
-        start: int,
-        end: int,
-        recorded: Mapping[int, StepRecord],
-        passport: Mapping[str, Any],
-        adapter: Path,
-        state: Path | None,
+        self, spec: TrainSpec, window: Window, trained: _Trained, state: Path | None
     ) -> None:
-        """Compute the steps after `start` up to `end`, and compare them."""
+        """Compute the steps of a window, and compare them and the weights that they lead to."""
+        start, end = window
         output = self._dir / f"window-{start}"
         update = {"replay_until": end, "resume_from": state, "output_dir": output}
-        result = await self._run_trainer(spec.model_copy(update=update))
+        result, done = await self._run_trainer(spec.model_copy(update=update))
         if isinstance(result, Failed):
             if result.code not in ("invalid_checkpoint", "loss_not_finite"):
                 raise NotReplayable(f"the trainer failed: {result.message}")
             self._find("state_refused", f"The state of step {start} was refused: {result.message}")
             return
-        computed = read_steps(Path(str(result.path)))
-        steps = range(start + 1, end + 1)
-        pairs = [(step, recorded.get(step), computed[step]) for step in steps]
-        weights = None
-        expected = await self._expected(end, passport, adapter)
-        if expected is not None:
-            weights = await asyncio.to_thread(
-                weights_error,
-                expected,
-                Path(str(result.path)) / WEIGHTS,
-                state / WEIGHTS if state else None,
-            )
-        window = ReplayedWindow(
+        if done != [*range(start + 1, end + 1)]:
+            self._find("state_refused", f"The state of step {start} is that of another step.")
+            return
+        found = Path(str(result.path))
+        computed = read_steps(found)
+        pairs = [(step, trained.steps.get(step), computed[step]) for step in done]
+        before = state / WEIGHTS if state else None
+        errors = [
+            await asyncio.to_thread(weights_error, one, found / WEIGHTS, before)
+            for one in await self._expected(end, trained)
+        ]
+        replayed = ReplayedWindow(
             first_step=start + 1,
             last_step=end,
             loss_error=max(_error(old and old.loss, new.loss) for _, old, new in pairs),
             gradient_error=max(
                 _error(old and old.gradient_norm, new.gradient_norm) for _, old, new in pairs
             ),
-            weights_error=weights,
+            weights_error=max(errors, default=None),
         )
-        self._windows.append(window)
-        self.tell(describe(window))
-        self._findings += self._judge(window, pairs)
+        self._windows.append(replayed)
+        self._tell(describe(replayed))
+        self._findings += self._judge(replayed, pairs)
+        shutil.rmtree(output)
 
     def _judge(
         self, window: ReplayedWindow, pairs: list[tuple[int, StepRecord | None, StepRecord]]
@@ -300,37 +383,41 @@ class Replay(TrainingAttempt):
             yield ReplayFinding(
                 code="checkpoint_differs",
                 message=f"Steps {window.first_step} to {window.last_step} lead to other weights "
-                f"than the stored adapter: they differ by {window.weights_error:.2g} of the change "
-                "in these steps.",
+                f"than those that are stored: they differ by {window.weights_error:.2g} of the "
+                "change in these steps.",
             )
 
-    async def _expected(self, step: int, passport: Mapping[str, Any], adapter: Path) -> Path | None:
-        """Return the stored weights of a step, if there are any."""
-        if passport["run"].get("adapter_step") == step:
-            return adapter / WEIGHTS
+    async def _expected(self, step: int, trained: _Trained) -> list[Path]:
+        """Return the stored weights of a step: of the adapter, a checkpoint, or a kept state."""
+        found = [trained.adapter / WEIGHTS] if trained.adapter_step == step else []
         page = await self._jobs.checkpoints(self.job.id).page(self.job.project_id, limit=100)
-        target = self._dir / f"checkpoint-{step}"
-        for record in (record for record in page.items if record.step == step):
+        folders = {f"checkpoint-{step}": one.adapter for one in page.items if one.step == step}
+        if step in trained.states:
+            folders[f"state-{step}"] = f"{trained.model.artifact}/{REPLAY_FOLDER}/{step}"
+        for name, folder in folders.items():
             try:
-                await self._storage.get_folder(record.adapter, target)
+                await self._storage.get_folder(folder, self._dir / name)
             except StorageMissing:
-                return None  # the checkpoint was deleted
+                continue  # the checkpoint was deleted
             except StorageCorrupt as e:
-                self._find("adapter_changed", f"The checkpoint of step {step} is damaged: {e}.")
-                return None
-            return target / WEIGHTS
-        return None
+                self._find("adapter_changed", f"What is stored of step {step} is damaged: {e}.")
+                continue
+            found.append(self._dir / name / WEIGHTS)
+        return found
 
-    async def _run_trainer(self, spec: TrainSpec) -> Stopped | Failed:
+    async def _run_trainer(self, spec: TrainSpec) -> tuple[Stopped | Failed, list[int]]:
+        """Run the trainer, and return its result with the steps that it computed."""
         path = self._dir / "spec.json"
         path.write_text(spec.model_dump_json(), encoding="utf-8")
         last: Stopped | Failed | None = None
+        done: list[int] = []
         self._child = await self._start_trainer(path)
         try:
             async for line in self._child.lines():
                 message = parse_message(line)
                 if isinstance(message, StepDone):
-                    self.tell(f"step {message.step}: loss {message.train_loss}")
+                    done.append(message.step)
+                    self._tell(f"step {message.step}: loss {message.train_loss}")
                 elif isinstance(message, Stopped | Failed):
                     last = message
             code = await self._child.wait()
@@ -339,7 +426,7 @@ class Replay(TrainingAttempt):
         if last is None:
             log_tail(self._dir / "trainer.log")
             raise NotReplayable(f"the trainer ended with {code}; its last output is above")
-        return last
+        return last, done
 
     def _find(self, code: Any, message: str) -> None:
         self._findings.append(ReplayFinding(code=code, message=message))
@@ -354,7 +441,7 @@ def describe(window: ReplayedWindow) -> str:
     """Return a sentence about a window, for the operator."""
     errors = {"losses": window.loss_error, "gradient norms": window.gradient_error}
     if window.weights_error is not None:
-        errors["adapter"] = window.weights_error
+        errors["weights"] = window.weights_error
     found = (f"{of} {f'off by {e:.2g}' if e else 'bit-equal'}" for of, e in errors.items())
     return f"steps {window.first_step} to {window.last_step}: {', '.join(found)}"
 

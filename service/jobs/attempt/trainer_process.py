@@ -217,7 +217,7 @@ class TrainingAttempt:
             resume_from=await get_newest_checkpoint(
                 self._storage, self._jobs, self.job, self._dir, warn=self._warn
             ),
-            replay_points=0 if self.job.grader else self._settings.replay_points,
+            replay_windows=0 if self.job.grader else self._settings.replay_windows,
         )
         path.write_text(spec.model_dump_json(), encoding="utf-8")
         return path

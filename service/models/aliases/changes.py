@@ -276,7 +276,7 @@ class Aliases:
 
     async def _require_approvals(self, pipe: Pipeline, after: AliasRecord) -> None:
         models = [target.model for target in after.targets]
-        await require_approvals(pipe, self._registry, after.project_id, models)
+        await require_approvals(self._registry, after.project_id, models, pipe)
 
     async def _failed(
         self,

@@ -1,21 +1,23 @@
-"""What a later replay of a run needs: the losses and gradient norms of all steps, and the states
-from which its last steps can be computed again.
+"""What a later replay of a run needs: the losses and gradient norms of all steps, and states from
+which its windows can be computed again.
 
-Both are in the folder of the finished adapter: `steps.csv`, and `replay/{step}-{end}`, a checkpoint
-of the step `step`, which is a few steps before the checkpoint of `end`.
+Both are in the folder of the finished adapter: `steps.csv`, and `replay/{step}`, the checkpoint of
+a step. A window is all steps from one of these states, or the start of the run, to the next one.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
 STEPS_FILE: Final = "steps.csv"
 REPLAY_FOLDER: Final = "replay"
 WINDOW_STEPS: Final = 3
-"""Steps between a state that is kept and the checkpoint after it."""
+"""The least number of steps of a window, and that of the last one of a run."""
 
 
 class StepRecord(NamedTuple):
@@ -25,31 +27,29 @@ class StepRecord(NamedTuple):
     gradient_norm: float
 
 
-def replay_points(checkpoints: Iterable[int]) -> dict[int, int]:
-    """Return the steps whose states a replay can start from, with the checkpoint after each.
+class Window(NamedTuple):
+    """The steps after `start` up to `end`."""
 
-    Checkpoints that are too close to another one or to the start of the run have none: a replay
-    from there is as short.
+    start: int
+    end: int
+
+
+def windows_of(starts: Iterable[int], total_steps: int) -> list[Window]:
+    """Return the windows of a run, of which these states are kept."""
+    bounds = sorted({0, *(step for step in starts if step < total_steps), total_steps})
+    return [Window(*pair) for pair in pairwise(bounds)]
+
+
+def draw_windows(windows: Iterable[Window], count: int, seed: str) -> list[Window]:
+    """Return `count` of the windows in their order: those with the least SHA-256 of "seed/end".
+
+    Everyone who knows the seed can repeat this, and nobody can who does not.
     """
-    due = frozenset(checkpoints)
-    found = {}
-    for end in sorted(due):
-        starts = (start for start in range(end - WINDOW_STEPS, end) if start > 0)
-        start = next((start for start in starts if not due & set(range(start, end))), None)
-        if start is not None:
-            found[start] = end
-    return found
 
+    def rank(window: Window) -> bytes:
+        return hashlib.sha256(f"{seed}/{window.end}".encode()).digest()
 
-def point_name(step: int, end: int) -> str:
-    """Return the name of the folder with the state of a step."""
-    return f"{step}-{end}"
-
-
-def parse_point(name: str) -> tuple[int, int]:
-    """Return the step of a folder's state, and that of the checkpoint after it."""
-    step, _, end = name.partition("-")
-    return int(step), int(end)
+    return sorted(sorted(windows, key=rank)[:count])
 
 
 def write_steps(folder: Path, steps: Mapping[int, StepRecord]) -> None:

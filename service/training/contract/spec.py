@@ -138,10 +138,9 @@ class TrainSpec(BaseModel):
     With `inputs_on_host`, gradient checkpointing keeps the inputs of layers in the host's memory,
     with the same result. It is for rows whose inputs do not fit on the GPU.
 
-    With `replay_points`, the states a few steps before that many of the last checkpoints are kept
-    beside the adapter, so that the steps between can be computed again (`contract.replay`). With
-    `replay_until`, this run is such a replay: it stops with a checkpoint of that step and scores no
-    validation rows.
+    With `replay_windows`, states are kept beside the adapter that divide the run into that many
+    parts, each of which can be computed again (`contract.replay`). With `replay_until`, this run is
+    such a replay: it stops with a checkpoint of that step and scores no validation rows.
 
     `packing` puts several short examples into one row, where they cannot attend to each other.
     ``"auto"`` packs when batches of similar length would contain much padding.
@@ -179,7 +178,7 @@ class TrainSpec(BaseModel):
     sharding: Sharding = "ddp"
     sampling: Sampling = "engine"
     chat_budget_ms: int | None = Field(default=None, ge=1)
-    replay_points: int = Field(default=0, ge=0, le=1000)
+    replay_windows: int = Field(default=0, ge=0, le=1000)
     replay_until: int | None = Field(default=None, ge=1)
 
     @field_validator("hyperparameters", mode="before")

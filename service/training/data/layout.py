@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, groupby
 from typing import Final, Literal
 
+from service.training.contract.replay import WINDOW_STEPS
 from service.training.contract.spec import MixedRows, drawn_per_epoch
 from service.training.data.rows import TrainingRow
 
@@ -75,6 +76,20 @@ def pause_step(total_steps: int, count: int, after: float | None) -> int | None:
 def checkpoint_steps(total_steps: int, count: int) -> frozenset[int]:
     """Return `count` evenly spaced steps, the last of which is the last step of the run."""
     return frozenset(max(1, round(total_steps * part / count)) for part in range(1, count + 1))
+
+
+def window_starts(total_steps: int, n_checkpoints: int, windows: int) -> frozenset[int]:
+    """Return the steps whose states are kept, from which a replay starts (`contract.replay`).
+
+    They divide the run into `windows` parts of at least `WINDOW_STEPS`, but at least one per
+    checkpoint; none if `windows` is 0. One more is shortly before the end, so that the last weights
+    are computed again in a few steps.
+    """
+    if windows == 0:
+        return frozenset()
+    parts = max(1, min(windows, total_steps // WINDOW_STEPS) // n_checkpoints)
+    inner = checkpoint_steps(total_steps, n_checkpoints * parts) - {total_steps}
+    return inner | {step for step in [total_steps - WINDOW_STEPS] if step > 0}
 
 
 # Contents of a row. "padded": one sample, padded. "packed": samples that fill it up to the width of

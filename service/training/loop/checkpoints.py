@@ -25,12 +25,13 @@ from service.training.data.layout import Portion
 
 SEAL_NAME: Final = "run.json"
 OPTIMIZER: Final = "optimizer.pt"
+_SCHEDULER: Final = "scheduler.pt"
 _REQUIRED: Final = frozenset(
     {
         WEIGHTS,
         CONFIG,
         OPTIMIZER,
-        "scheduler.pt",
+        _SCHEDULER,
         "rng_state.pth",
         "trainer_state.json",
     }
@@ -142,6 +143,10 @@ def open_checkpoint(folder: Path, run: RunIdentity) -> Seal:
             raise _invalid(f"{name} is damaged")
     if differing := record.run.differing(run):
         raise _invalid(f"it belongs to another run (differs in {', '.join(differing)})")
+    # A resumed run takes its learning rate from here, not from the spec.
+    rates = torch.load(folder / _SCHEDULER, weights_only=True)["base_lrs"]
+    if set(rates) != {(run.model_extra or {}).get("learning_rate", *rates[:1])}:
+        raise _invalid(f"its learning rate is {rates[0]:g}, that of another run")
     if not is_finite(folder / WEIGHTS):
         raise _invalid("its weights are not finite")
     if not _has_finite_state(folder / OPTIMIZER):

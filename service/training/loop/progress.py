@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from transformers import (
@@ -13,13 +15,8 @@ from transformers import (
 
 from service.training.contract.child_process import Channel, StopFlag
 from service.training.contract.protocol import CheckpointSaved, StepDone, StepMetrics
-from service.training.contract.replay import (
-    REPLAY_FOLDER,
-    StepRecord,
-    parse_point,
-    point_name,
-    replay_points,
-)
+from service.training.contract.replay import REPLAY_FOLDER, StepRecord
+from service.training.data.layout import window_starts
 from service.training.loop.metrics import Tally
 from service.training.loop.pacing import Pacer
 from service.training.methods.trainer import AdapterTrainer, checkpoint_folder
@@ -50,10 +47,19 @@ class RunCallback(TrainerCallback):
         self._save_at: Final = save_at
         self._pause_at: Final = pause_at
         spec = trainer.plan.spec
-        self._points: Final = replay_points(save_at) if spec.replay_points else {}
+        self._kept: Final = window_starts(
+            trainer.plan.run.total_steps, spec.n_checkpoints, spec.replay_windows
+        )
         self._pacer: Final = pacer
         self._learning_rate = 0.0
         self._last: StepMetrics | None = None
+
+    def on_train_begin(
+        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        start = self._trainer.plan.spec.resume_from
+        if self._kept and start is not None:
+            self._keep_state(start, state.global_step, shutil.copytree)
 
     def on_step_begin(
         self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -76,10 +82,10 @@ class RunCallback(TrainerCallback):
         is_due = state.global_step in self._save_at
         if self._flag.is_set() or state.global_step == self._pause_at:
             control.should_training_stop = True
-        trainer.saves_replay_point = (
-            not is_due and not self._flag.is_set() and state.global_step in self._points
+        trainer.saves_for_replay = (
+            not is_due and not self._flag.is_set() and state.global_step in self._kept
         )
-        control.should_save = is_due or self._flag.is_set() or trainer.saves_replay_point
+        control.should_save = is_due or self._flag.is_set() or trainer.saves_for_replay
         trainer.steps[state.global_step] = StepRecord(
             trainer.tally.metrics("train_")["train_loss"], trainer.gradient_norm
         )
@@ -99,33 +105,32 @@ class RunCallback(TrainerCallback):
     ) -> None:
         if self._last is None:
             raise RuntimeError("a checkpoint comes after a step")
-        if self._trainer.saves_replay_point:
-            self._keep_point(state.global_step)
+        step = state.global_step
+        folder = checkpoint_folder(args.output_dir or "", step)
+        if step in self._kept:
+            keep = Path.rename if self._trainer.saves_for_replay else shutil.copytree
+            self._keep_state(folder, step, keep)
+        if self._trainer.saves_for_replay:
+            self._trainer.saves_for_replay = False
             return
         self._channel.send(
             CheckpointSaved(
-                step=state.global_step,
-                path=str(checkpoint_folder(args.output_dir or "", state.global_step)),
+                step=step,
+                path=str(folder),
                 metrics=self._last,
             )
         )
 
-    def _keep_point(self, step: int) -> None:
-        """Keep the checkpoint of a step for replays, and delete those that are too many."""
-        self._trainer.saves_replay_point = False
-        spec, ranks = self._trainer.plan.spec, self._trainer.plan.ranks
-        if not ranks.is_first:
+    def _keep_state(
+        self, checkpoint: Path, step: int, keep: Callable[[Path, Path], object]
+    ) -> None:
+        """Keep a checkpoint for replays: moved or copied by `keep`."""
+        if not self._trainer.plan.ranks.is_first:
             return
-        folder = spec.output_dir / REPLAY_FOLDER
-        target = folder / point_name(step, self._points[step])
+        target = self._trainer.plan.spec.output_dir / REPLAY_FOLDER / str(step)
         shutil.rmtree(target, ignore_errors=True)  # of a run of this folder before
-        target.parent.mkdir(exist_ok=True)
-        checkpoint_folder(spec.output_dir, step).rename(target)
-        ends = {parse_point(point.name)[1]: point for point in folder.iterdir()}
-        # With `keep_best`, the adapter may be that of an earlier evaluation.
-        best = self._trainer.selection.best_step
-        for end in sorted(ends.keys() - {best})[: -spec.replay_points]:
-            shutil.rmtree(ends[end])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        keep(checkpoint, target)
 
     def _send_step(self, state: TrainerState, validation: dict[str, float]) -> None:
         trainer = self._trainer

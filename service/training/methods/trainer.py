@@ -83,7 +83,7 @@ class AdapterTrainer(Trainer):
         self.selection = Selection()
         # Step of the newest checkpoint, which may be the one that the run resumed from.
         self.kept_step = 0
-        self.saves_replay_point = False  # the checkpoint of this step is only for replays
+        self.saves_for_replay = False  # the checkpoint of this step is only for replays
         self.steps: dict[int, StepRecord] = {}
         self.gradient_norm = 0.0  # of the last step, before clipping
         self._batch_loss = torch.zeros(())
@@ -327,7 +327,7 @@ class AdapterTrainer(Trainer):
                 for index, state in enumerate(states[1:], start=1):
                     random_state_file(folder, index).write_bytes(state)
                 seal(folder, self.plan.run, step=step, trained_tokens=self.trained_tokens)
-            if not self.saves_replay_point:
+            if not self.saves_for_replay:
                 self.kept_step = step
         except BaseException:
             # A partial checkpoint is useless, and its disk space may be needed after the failure.

@@ -502,6 +502,7 @@ async def _suite_is_set(world: World) -> None:
     await imported_model(world)
     suite = {"eval_id": notes["eval"], "run_id": notes["run"], "min_difference": -1}
     body = {"model": notes["model"], "suites": [suite], "schedule": "0 3 * * *"}
+    body |= {"force": True, "reason": "It is the first one."}
     await send(world, "PUT", "/v1/aliases/voice", json=body)
 
 

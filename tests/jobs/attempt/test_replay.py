@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import json
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,11 +21,17 @@ from service.cli.app import app
 from service.core import clock
 from service.core.storage import Storage
 from service.files.records import FileRecord, Files
+from service.jobs.attempt.replay import Choice
 from service.jobs.checkpoints import PASSPORT
 from service.jobs.records import JobRecord, Jobs, ReplayRecord
 from service.models.registry import ModelRegistry
 from service.training.contract.adapter_config import WEIGHTS
-from service.training.contract.replay import STEPS_FILE
+from service.training.contract.replay import (
+    REPLAY_FOLDER,
+    STEPS_FILE,
+    draw_windows,
+    windows_of,
+)
 from tests.audit.test_operator import entries
 from tests.conftest import Api
 from tests.jobs.test_faults import rows
@@ -35,8 +42,11 @@ from tests.lazy import Lazy
 safetensors = Lazy("safetensors.torch")
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny", "forked_trainers")]
-# Of 12 rows: the first three steps read each of them once.
+# Of 12 rows: three steps read each of them once.
 CHOSEN = {"n_epochs": 4, "batch_size": 4, "quantization": "none", "lora": {"r": 4, "dropout": 0.1}}
+STATES = (4, 8, 9)
+SEAL = "run.json"
+ALL = Choice(99)
 
 
 @dataclass
@@ -126,9 +136,20 @@ class Trained:
         shutil.rmtree(stored)
         backup.rename(stored)
 
-    async def replay(self) -> ReplayRecord:
-        _, found = await commands.replay(None, self.job_id, 3, lambda _: None)
+    async def replay(self, choice: Choice = ALL) -> ReplayRecord:
+        _, found = await commands.replay(None, self.job_id, choice, lambda _: None)
         return found
+
+    async def reseal(self, folder: Path, **identity: Any) -> None:
+        """Edit the run that the kept states belong to, and seal them again."""
+        kept = f"{await self.artifact()}/{REPLAY_FOLDER}"
+        for step in STATES:
+            shutil.rmtree(folder, ignore_errors=True)
+            await self.storage.get_folder(f"{kept}/{step}", folder)
+            seal = json.loads((folder / SEAL).read_text())
+            seal["run"] |= identity
+            (folder / SEAL).write_text(json.dumps(seal))
+            await self.storage.put_folder(f"{kept}/{step}", folder)
 
     async def command(self, *options: str) -> Result:
         """Run `finetuned-server replay`."""
@@ -180,21 +201,39 @@ def lower_loss_of_bytes(content: bytes) -> bytes:
 
 async def test_a_replay_is_bit_equal_and_recorded(trained, http):
     lines: list[str] = []
-    job, found = await commands.replay(None, trained.job_id, 3, lines.append)
+    job, found = await commands.replay(None, trained.job_id, ALL, lines.append)
     assert (found.findings, found.outcome, found.is_same_machine) == ((), "equal", True)
     windows = [(w.first_step, w.last_step, w.weights_error) for w in found.windows]
-    assert windows == [(1, 3, None), (10, 12, 0.0)]
-    assert "steps 10 to 12: losses bit-equal, gradient norms bit-equal, adapter bit-equal" in lines
+    assert windows == [(1, 4, 0.0), (5, 8, 0.0), (9, 9, 0.0), (10, 12, 0.0)]
+    assert "steps 10 to 12: losses bit-equal, gradient norms bit-equal, weights bit-equal" in lines
     assert job.replays == (await trained.job()).replays == (found,)
     events = (await http.get(f"{JOBS}/{trained.job_id}/events")).json()["data"]
-    assert events[0]["message"] == "Replay: 6 steps are bit-equal to the training"
+    assert events[0]["message"] == "Replay: 12 steps are bit-equal to the training"
     entry = (await entries(trained.api.app.state.redis))[-1]
     assert (entry.type, entry.actor.kind) == ("fine_tuning.job.replayed", "operator")
     assert {trained.job_id, found.model} <= set(entry.objects)
-    assert entry.counts == {"windows": 2, "findings": 0}
-    _, whole = await commands.replay(None, trained.job_id, 100, lines.append)
-    first = whole.windows[0]
-    assert (first.last_step, first.weights_error, whole.outcome) == (12, 0.0, "equal")
+    assert entry.counts == {"windows": 4, "findings": 0}
+
+
+async def test_windows_are_random_and_can_be_repeated(trained):
+    """The adapter's window is always among them."""
+    printed = await trained.command("--json")
+    first = json.loads(printed.stdout)
+    assert (first["drawn"], first["total_windows"], first["is_repetition"]) == (1, 4, False)
+    repeated = json.loads((await trained.command("--json", "--seed", first["seed"])).stdout)
+    assert repeated["is_repetition"]
+    assert repeated["windows"] == first["windows"]
+    assert first["windows"][-1]["last_step"] == 12
+    other = json.loads((await trained.command("--json", "--steps", "2", "--windows", "2")).stdout)
+    assert other["seed"] != first["seed"]
+    assert {w["last_step"] - w["first_step"] + 1 for w in other["windows"]} <= {1, 2}
+    assert len(other["windows"]) == 3
+
+    shown = (await trained.command("--windows", "2", "--seed", "x")).output
+    assert "3 of 4 windows, drawn with the seed x: " in shown
+    assert "A single changed window is found with a probability of 67%." in shown
+    none = (await trained.command("--windows", "0")).output
+    assert "A single changed window is found with a probability of 0%." in none
 
 
 async def test_what_was_changed_is_found(trained, tmp_path):
@@ -222,12 +261,12 @@ async def test_what_was_changed_is_found(trained, tmp_path):
 
 
 async def test_what_was_changed_with_all_its_digests_is_found(trained, tmp_path):
-    """By the steps that are computed again."""
+    """By the steps that are computed again, if their window is drawn, and by no others."""
     job = await trained.job()
     file = await trained.file(job.training_file)
     twice = 2 * job.resolved.learning_rate
     rate = job.hyperparameters.model_copy(update={"learning_rate": twice})
-    folder = tmp_path / "adapter"
+    folder, state = tmp_path / "adapter", tmp_path / "state"
 
     async def swap_a_row() -> None:
         edited = await trained.edit_object(file.canonical_key, swap_rows)
@@ -237,14 +276,18 @@ async def test_what_was_changed_with_all_its_digests_is_found(trained, tmp_path)
         )
         provenance = {"file": file.id, "sha256": file.sha256, "rows": 12, "rows_sha256": digest}
         await trained.edit_passport(folder, "data", training=provenance)
+        refusal = (await trained.replay()).findings[-1].message
+        assert "differs in data" in refusal
 
     async def claim_another_seed() -> None:
         await trained.change_job(seed=job.seed + 1)
         await trained.edit_passport(folder, "spec", seed=job.seed + 1)
+        await trained.reseal(state, seed=job.seed + 1)
 
     async def claim_another_rate() -> None:
         await trained.change_job(hyperparameters=rate)
         await trained.edit_passport(folder, "spec", learning_rate=twice)
+        await trained.reseal(state, learning_rate=twice)
 
     async def lower_a_loss() -> None:
         await trained.jobs.remove_metrics(job.project_id, job.id)  # as some days later
@@ -257,19 +300,53 @@ async def test_what_was_changed_with_all_its_digests_is_found(trained, tmp_path)
 
         await trained.edit_adapter(edit, folder)
 
-    manipulations: dict[Callable[[], Awaitable[None]], set[str]] = {
-        swap_a_row: {"step_differs", "state_refused"},
-        claim_another_seed: {"step_differs", "state_refused"},
-        claim_another_rate: {"step_differs", "state_refused"},
-        lambda: trained.edit_adapter(edit_weights, folder): {"checkpoint_differs"},
-        lower_a_loss: {"step_differs"},
+    async def edit_a_state() -> None:
+        """Train step 5 to 8 from other weights than those that steps 1 to 4 lead to."""
+        kept = f"{await trained.artifact()}/{REPLAY_FOLDER}/4"
+        await trained.storage.get_folder(kept, state)
+        edit_weights(state)
+        seal = json.loads((state / SEAL).read_text())
+        seal["files"][WEIGHTS] = hashlib.sha256((state / WEIGHTS).read_bytes()).hexdigest()
+        (state / SEAL).write_text(json.dumps(seal))
+        await trained.storage.put_folder(kept, state)
+
+    async def rename_a_state() -> None:
+        """So that step 5 to 7 are not computed, but read from the state of step 8."""
+        kept = f"{await trained.artifact()}/{REPLAY_FOLDER}"
+        await trained.storage.get_folder(f"{kept}/8", state)
+        await trained.storage.put_folder(f"{kept}/7", state)
+        await trained.storage.delete_prefix(f"{kept}/8")
+
+    everywhere = {"step_differs", "checkpoint_differs"}
+    manipulations: dict[Callable[[], Awaitable[None]], tuple[set[str], int, int | None]] = {
+        # What a replay of all windows finds, the end of one that finds it, and of one that does not
+        swap_a_row: ({*everywhere, "state_refused"}, 4, None),
+        claim_another_seed: (everywhere, 9, None),
+        claim_another_rate: ({*everywhere, "state_refused"}, 8, None),
+        lambda: trained.edit_adapter(edit_weights, folder): ({"checkpoint_differs"}, 12, None),
+        lower_a_loss: ({"step_differs"}, 4, 8),
+        edit_a_state: (everywhere, 8, 9),
+        rename_a_state: ({"checkpoint_differs", "state_refused"}, 9, None),
     }
-    for manipulate, expected in manipulations.items():
+    for manipulate, (codes, finding, clean) in manipulations.items():
         async with trained.restored():
             await manipulate()
             found = await trained.replay()
-        assert {finding.code for finding in found.findings} == expected, found
+            assert {one.code for one in found.findings} == codes, found
+            if manipulate is not rename_a_state:  # which changes the windows
+                assert (await trained.replay(drawing(finding))).findings
+            if clean is not None:
+                assert (await trained.replay(drawing(clean))).outcome == "equal"
     assert (await trained.replay()).outcome == "equal"
+
+
+def drawing(end: int) -> Choice:
+    """Choose the window with this end besides that of the adapter, which ends at 12."""
+    if end == 12:
+        return Choice(0)
+    others = windows_of(STATES, 12)[:-1]
+    seeds = (f"{n}" for n in itertools.count())
+    return next(Choice(1, s) for s in seeds if draw_windows(others, 1, s)[0].end == end)
 
 
 async def test_rows_that_were_erased_are_named(trained, http):

@@ -18,6 +18,10 @@ async def shared(world: World, model: str) -> None:
     made = await world.call("createProject", key="admin", json={"name": "branch-office"})
     path, body = {"model": model}, {"project_ids": [made.json()["id"]]}
     create = "createFineTuningCheckpointPermission"
+    own = {"project_id": (await world.call("getCaller", key="admin")).json()["project"]["id"]}
+    await world.call("updateProject", key="admin", path=own, json={"four_eyes": True})
+    await world.call(create, expect=409, key="admin", path=path, json=body)
+    await world.call("updateProject", key="admin", path=own, json={"four_eyes": False})
     answer = await world.call(
         create, "project", "Share with a project", key="admin", path=path, json=body
     )
@@ -107,6 +111,8 @@ async def checks(
     await world.call("putAlias", path=path, json={"model": model})
     await world.call(create, expect=400, json={"alias": "support"})
     await world.call("putAlias", "suites", "Compare new models with a run", path=path, json=body)
+    await world.call("putAlias", expect=400, path=path, json={"model": model, "suites": []})
+    await world.call("deleteAlias", expect=409, path=path)
     reused, asked = {"idempotency-key": "check-1"}, {"alias": "support", "model": model}
     made = await world.call(create, "created", "Check a model", headers=reused, json=asked)
     await world.call(create, expect=409, headers=reused, json={**asked, "move": True})

@@ -163,7 +163,8 @@ def set_alias(
         bool, typer.Option("--force", help="Change the alias even if the gate or a suite fails.")
     ] = False,
     reason: Annotated[
-        str | None, typer.Option(help="Reason for --force, for the audit log.")
+        str | None,
+        typer.Option(help="Reason for --force, or for looser suites, for the audit log."),
     ] = None,
     if_match: IfMatch = None,
     as_json: Json = False,

@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import json
 import os
+import re
 import stat
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,8 +29,12 @@ _MAX_MEMBERS: Final = 1000
 _MAX_BYTES: Final = 512 * 1024 * 1024
 """Largest size of an archive, and of all members together."""
 _NOT_SIGNED_IN_RECEIPTS: Final = ("object", "status", "signature")
-_PARTS: Final = ("model", "lineage", "approvals", "access", "exports", "erasures", "audit")
+_PARTS: Final = (
+    *("model", "lineage", "evaluation", "approvals", "access", "exports", "erasures", "audit"),
+)
 _SIGNED: Final = "— "
+# Not those that some file systems treat as another name, or that leave the folder.
+_NAME: Final = re.compile(r"[a-z0-9](?:[\w.-]*\w)?(?:/[a-z0-9](?:[\w.-]*\w)?)*", re.A | re.I)
 
 
 @dataclass
@@ -112,6 +117,7 @@ class _Verifier:
         self._members: Mapping[str, bytes] = {}
         self._intact: list[str] = []
         self._parts: dict[str, dict[str, Any]] = {}
+        self._entries: list[dict[str, Any]] = []
         self.found = Findings()
 
     def check(self, members: Mapping[str, bytes], known: Sequence[str]) -> None:
@@ -129,7 +135,9 @@ class _Verifier:
             self._check_parts(manifest)
             self._check_model()
             self._check_rows()
-            self._check_log(manifest, known)
+            if "audit" in self._parts:
+                self._check_log(manifest, known)
+                self._check_acts()
             self._check_receipts()
         except (AttributeError, KeyError, TypeError) as e:
             raise Refused(f"a part does not have the form that the service writes: {e!r}") from e
@@ -182,10 +190,10 @@ class _Verifier:
         """Check that the adapter's files, its digest and its passport belong together."""
         model = self._parts.get("model", {})
         content = {name: model.get(name) for name in ("base_model", "digest", "model")}
-        if (signed := model.get("signature")) is None:
-            self.found.notes.append("the registration of the adapter is not signed")
-        elif not any(key.verifies(_message("adapter", content), signed) for key in self._keys):
-            self._problem("model.json: the signature of the adapter's registration is wrong")
+        signed = model.get("signature")
+        if not any(key.verifies(_message("adapter", content), signed) for key in self._keys):
+            what = "is wrong" if signed else "is missing: 'finetuned-server models sign' adds it"
+            self._problem(f"model.json: the signature of the adapter's registration {what}")
         files = list(_objects(model, "files"))
         if not files:
             return
@@ -224,7 +232,8 @@ class _Verifier:
         for path in self._intact:
             digest = hashlib.sha256(self._members[path]).hexdigest()
             if path == "text/evaluation.json":
-                if digest != self._parts.get("evaluation", {}).get("report_sha256"):
+                found = self._parts.get("evaluation", {}).get("of_job") or {}
+                if digest != found.get("report_sha256"):
                     self._problem(f"{path} is not the report of the evaluation")
             elif path.startswith("text/"):
                 file = files.get(path.removeprefix("text/").removesuffix(".jsonl"), {})
@@ -257,8 +266,61 @@ class _Verifier:
                 self._problem(f"audit.json: the entry {number} {fault}")
             else:
                 self.found.entries += 1
+                self._entries.append(json.loads(one["line"]))
         if waiting := part.get("not_sealed_yet"):
             self.found.notes.append(f"{len(waiting)} entries of the audit log were not sealed yet")
+
+    def _check_acts(self) -> None:
+        """Check that the log has each approval, replay and check of a suite that is stated.
+
+        An API process that was taken over could state others.
+        """
+        model, digest = self.found.model, self._parts.get("model", {}).get("digest")
+        approvals = self._parts.get("approvals", {})
+        for one in _objects(approvals, "approvals"):
+            if one.get("digest") != digest:
+                self._problem(f"approvals.json: {one.get('id')} is of other weights")
+            self._find_act("approvals.json", one, "model.approved", [model], one.get("api_key_id"))
+        for one in _objects(approvals, "replays"):
+            if (one.get("model"), one.get("digest")) != (model, digest):
+                self._problem("approvals.json: a replay is of another model")
+            counts = {name: len(one[name]) for name in ("windows", "findings")}
+            self._find_act("approvals.json", one, "fine_tuning.job.replayed", [model], None, counts)
+        for one in _objects(self._parts.get("evaluation", {}), "suites"):
+            counts = {"passed": int(bool(one["result"] and one["result"]["passed"]))}
+            objects = [one.get("id"), one.get("alias"), *(run["model"] for run in one["runs"])]
+            self._find_act("evaluation.json", one, "alias.check.ended", objects, None, counts)
+
+    def _find_act(
+        self,
+        path: str,
+        stated: Mapping[str, Any],
+        kind: str,
+        objects: Sequence[Any],
+        actor: Any,
+        counts: Mapping[str, int] | None = None,
+    ) -> None:
+        """Find the entry of what a part states. Each proves one statement."""
+
+        def proves(entry: Mapping[str, Any]) -> bool:
+            return (
+                entry.get("type") == kind
+                and set(objects) <= set(entry.get("objects", ()))
+                and actor in (None, entry["actor"].get("id"))
+                and (counts or {}).items() <= entry.get("counts", {}).items()
+            )
+
+        found = next((entry for entry in self._entries if proves(entry)), None)
+        what = f"{path}: {stated.get('id') or kind}"
+        waiting = self._parts.get("audit", {}).get("not_sealed_yet") or ()
+        if found is not None:
+            self._entries.remove(found)
+        elif any(proves(json.loads(line)) for line in waiting):
+            self.found.notes.append(f"{what} is in an entry that was not sealed yet")
+        elif any(one.startswith("audit: ") for one in self.found.missing):
+            self.found.notes.append(f"{what} has no entry in the part of the log that was kept")
+        else:
+            self._problem(f"{what} has no entry in the audit log")
 
     def _compare(
         self, known: _Checkpoint, newest: _Checkpoint | None, own: Mapping[int, _Checkpoint]
@@ -407,7 +469,7 @@ def _read_tar(path: Path) -> dict[str, bytes]:
     if path.stat().st_size > _MAX_BYTES:
         raise Refused(f"the archive is larger than {_MAX_BYTES // 1024**2} MiB")
     members: dict[str, bytes] = {}
-    roots, end = set(), 0
+    roots, lowered, end = set(), set(), 0
     try:
         with tarfile.open(path, "r:") as archive:
             for info in archive:
@@ -415,10 +477,11 @@ def _read_tar(path: Path) -> dict[str, bytes]:
                 # A sparse file states a size that the archive does not have.
                 if info.type != tarfile.REGTYPE or info.pax_headers or info.sparse:
                     raise Refused(f"{_shown(info.name)} is not a plain file")
-                if ".." in name.split("/") or not name or name.startswith("/") or "\\" in name:
-                    raise Refused(f"{_shown(info.name)} is outside the archive's folder")
-                if name in members:
+                if not _NAME.fullmatch(name):
+                    raise Refused(f"{_shown(info.name)} is no name of a member")
+                if name.lower() in lowered:
                     raise Refused(f"{_shown(name)} is in the archive twice")
+                lowered.add(name.lower())
                 roots.add(root)
                 stream = archive.extractfile(info)
                 data = stream.read(_MAX_BYTES + 1) if stream else b""
@@ -448,6 +511,8 @@ def _read_folder(folder: Path) -> dict[str, bytes]:
         name = file.relative_to(folder).as_posix()
         if stat.S_ISDIR(mode):
             continue
+        if not _NAME.fullmatch(name):
+            raise Refused(f"{_shown(name)} is no name of a member")
         if not stat.S_ISREG(mode) or file.stat().st_size > _MAX_BYTES:
             raise Refused(f"{_shown(name)} is not a plain file, or too large")
         members[name] = file.read_bytes()
@@ -471,8 +536,11 @@ def _parse_object(data: bytes, where: str) -> dict[str, Any]:
             raise Refused(f"{where} has a key twice")
         return found
 
+    def refuse(constant: str) -> None:
+        raise Refused(f"{where} has the number {constant}, which JSON lacks")
+
     try:
-        found = json.loads(data, object_pairs_hook=unique)
+        found = json.loads(data.decode(), object_pairs_hook=unique, parse_constant=refuse)
     except RecursionError:
         raise Refused(f"{where} is nested too deeply") from None
     except ValueError as e:
@@ -485,9 +553,11 @@ def _parse_object(data: bytes, where: str) -> dict[str, Any]:
 
 
 def _objects(part: Mapping[str, Any], name: str) -> Iterator[dict[str, Any]]:
-    """Yield the objects in a list of a part, which may be anything."""
-    found = part.get(name)
-    return (one for one in (found if isinstance(found, list) else ()) if isinstance(one, dict))
+    """Yield the objects in a list of a part, which may lack it. Raises Refused."""
+    found = part.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise Refused(f"{name} is not a list of objects")
+    return iter(found)
 
 
 def _shown(name: str) -> str:
