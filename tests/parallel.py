@@ -78,7 +78,7 @@ _LONG_FILES: Final = (
     "tests/clients/test_typescript.py",
 )
 _FIRST: Final = (*GROUPS, *_LONG_FILES)
-# In the proof `faults`, each takes up to half an hour. None shares a fixture of its file.
+# Each of these tests takes up to half an hour in the proof `faults`, and none shares a fixture.
 _ALONE: Final = "tests/faults/"
 
 

@@ -81,14 +81,9 @@ class ErasureOperations(Operations[SearchRecord]):
 
     noun = "erasure"
     schema = Erasure
+    store_name = "erasure_searches"
     deletes_unfinished = False
     kept = "files"
-
-    @property
-    def store(self) -> Searches:
-        """The store of the erasures."""
-        searches: Searches = self.request.app.state.erasure_searches
-        return searches
 
     async def show(self, record: SearchRecord) -> Erasure:
         """Return the API object of an erasure."""

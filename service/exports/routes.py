@@ -55,13 +55,8 @@ class ModelExports(Operations[ExportRecord]):
 
     noun = "export"
     schema = ModelExport
+    store_name = "exports"
     filters: ClassVar = {"model": "Name of the trained model.", "format": "Format of the export."}
-
-    @property
-    def store(self) -> Exports:
-        """The store of the exports."""
-        exports: Exports = self.request.app.state.exports
-        return exports
 
     async def page(
         self, project_id: str, paging: Paging, where: Callable[[ExportRecord], bool]

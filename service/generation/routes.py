@@ -32,15 +32,10 @@ class DatasetGenerations(Operations[GenerationRecord]):
 
     noun = "generation"
     schema = DatasetGeneration
+    store_name = "generations"
     deletes_unfinished = False
     kept = "files"
     filters: ClassVar = {"model": "Model that writes the rows."}
-
-    @property
-    def store(self) -> Generations:
-        """The store of the generations."""
-        generations: Generations = self.request.app.state.generations
-        return generations
 
 
 @router.post(

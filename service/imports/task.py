@@ -13,7 +13,6 @@ from redis.asyncio.client import Pipeline
 
 from service.config import Settings
 from service.core import clock
-from service.core.records import Missing
 from service.datasets.contract.tasks import UnpackedAdapter, UnpackSpec
 from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, fetch
 from service.files.curation.outputs import Outputs, StoredAdapter
@@ -31,7 +30,6 @@ from service.models.model_folder import folder_fault
 from service.models.records import ModelOrigin, ModelRecord
 from service.models.registry import ModelRegistry
 from service.training.contract.adapter_config import CONFIG, WEIGHTS
-from service.work.records import AttemptSuperseded
 
 log = logging.getLogger(__name__)
 # The engine uses the base model's tokenizer and template, so those of the archive are not kept.
@@ -140,15 +138,8 @@ class ImportAdapter:
             note_rank(pipe, record.base_model, rank)
             self._outputs.register_adapter(pipe, task, stored)
 
-        try:
+        async with self._outputs.registering(task, stored.id):
             await self._tasks.finish(task, result=result, also=also)
-        except (Missing, AttemptSuperseded):
-            await self._outputs.discard_adapter(task, stored)
-            raise
-        except BaseException:
-            # Redis may have committed the outcome, or may still do so, so the files may be in use.
-            log.warning("%s: unknown whether it ended, so its files are kept for now", task.id)
-            raise
 
 
 def _meta(task: Task, options: ImportOptions, origin: ModelOrigin) -> dict[str, Any]:

@@ -41,7 +41,6 @@ from service.web.filters import (
 from service.web.openapi.parts import stream_of
 from service.web.permissions import Permission, needs
 from service.web.resources import Deleted, ListOf, NewestFirst, Paging, Resource, list_of
-from service.work.store import WorkStore
 
 MAX_WAIT_S: Final = 30  # below the idle limits of common proxies
 KEEP_ALIVE_S: Final = 15.0
@@ -211,13 +210,16 @@ class Operations(Generic[R]):
     texts: ClassVar[tuple[str, ...]] = ()
     """Fields of the record in which `search` looks, if they are not those of `filters`."""
 
+    store_name: ClassVar[str]
+    """The name of the store among the resources of the app."""
+
     def __init__(self, request: Request) -> None:
         self.request = request
 
     @property
-    def store(self) -> WorkStore[Any]:
-        """The store of the records."""
-        raise NotImplementedError
+    def store(self) -> Any:
+        """The store of the records, such as a `WorkStore`."""
+        return getattr(self.request.app.state, self.store_name)
 
     @classmethod
     def resource(cls) -> Resource:
@@ -230,11 +232,13 @@ class Operations(Generic[R]):
 
     async def get(self, project_id: str, operation_id: str) -> R | None:
         """Return the project's record with this ID, or None."""
-        return await self.store.get(project_id, operation_id)
+        found: R | None = await self.store.get(project_id, operation_id)
+        return found
 
     async def page(self, project_id: str, paging: Paging, where: Callable[[R], bool]) -> Page[Any]:
         """Return a page of the project's records that match. Raises Missing."""
-        return await self.store.records.page(project_id, **paging.bounds, where=where)
+        page: Page[Any] = await self.store.records.page(project_id, **paging.bounds, where=where)
+        return page
 
     def matches(self, record: R, filters: Mapping[str, str]) -> bool:
         """Return whether the record has these values of the `filters`."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,7 @@ class Outputs:
                 await self._files.storage.put_file(output.record.content_key, output.path)
                 await self._files.put_manifest(output.record)
         except BaseException:
-            await self.discard(task, outputs)
+            await self._discard(task, [output.record.id for output in outputs])
             raise
 
     def register(self, pipe: Pipeline, task: Task, outputs: Iterable[Output]) -> None:
@@ -155,20 +155,25 @@ class Outputs:
         def also(pipe: Pipeline) -> None:
             self.register(pipe, task, outputs)
 
-        try:
+        async with self.registering(task, *(output.record.id for output in outputs)):
             await self._tasks.finish(task, result=result, also=also)
+
+    @contextlib.asynccontextmanager
+    async def registering(self, task: Task, *output_ids: str) -> AsyncIterator[None]:
+        """Delete the bytes of the outputs if the block can no longer register them."""
+        try:
+            yield
         except (Missing, AttemptSuperseded):
-            await self.discard(task, outputs)
+            await self._discard(task, output_ids)
             raise
         except BaseException:
             # Redis may have committed the transaction, or may still do so: the files may be in use.
             log.warning("%s: unknown whether it ended, so its files are kept for now", task.id)
             raise
 
-    async def discard(self, task: Task, outputs: Iterable[Output]) -> None:
-        """Delete the bytes of outputs that can no longer be registered."""
-        for output in outputs:
-            await self._delete(_Note.for_output(task, output.record.id))
+    async def _discard(self, task: Task, output_ids: Iterable[str]) -> None:
+        for output_id in output_ids:
+            await self._delete(_Note.for_output(task, output_id))
 
     async def store_adapter(
         self, task: Task, path: Path, *, meta: dict[str, Any], only: Callable[[str], bool]
@@ -186,10 +191,6 @@ class Outputs:
     def register_adapter(self, pipe: Pipeline, task: Task, adapter: StoredAdapter) -> None:
         """Remove the note of an adapter in the transaction that registers its model."""
         pipe.srem(NOTED, _Note.for_output(task, adapter.id).member)
-
-    async def discard_adapter(self, task: Task, adapter: StoredAdapter) -> None:
-        """Delete the bytes of an adapter that can no longer be registered."""
-        await self._delete(_Note.for_output(task, adapter.id))
 
     async def sweep(self, leases: Leases, patience_s: float) -> int:
         """Delete the outputs of attempts that ended without registering them; return their number.

@@ -39,17 +39,12 @@ class AdviceOperations(Operations[AdviceRecord]):
 
     noun = "advice"
     schema = TrainingAdvice
+    store_name = "advice_store"
     filters: ClassVar = {
         "training_file_id": "ID of the training file.",
         "model": "ID of the base model.",
     }
     texts = ("training_file", "model")
-
-    @property
-    def store(self) -> AdviceStore:
-        """The store of the advice."""
-        store: AdviceStore = self.request.app.state.advice_store
-        return store
 
     def matches(self, record: AdviceRecord, filters: Mapping[str, str]) -> bool:
         """Return whether the advice has not expired, and has these values of the `filters`."""

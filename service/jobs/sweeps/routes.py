@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from fastapi import APIRouter, Depends, Header
 
 from service.core import queue
 from service.core.claims import Claim
 from service.core.errors import Conflict
-from service.core.records import Page
 from service.core.redis import REDIS_ERRORS
 from service.files.records import Files
 from service.jobs.create import check_queue
@@ -22,12 +20,10 @@ from service.jobs.sweeps.records import MAX_UNFINISHED, SweepRecord, Sweeps
 from service.jobs.sweeps.schemas import CreateSweep, Sweep, SweepAndJobs
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
-from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.idempotency import comparable, create_once
-from service.web.operations import OperationDeleted, Operations, add_routes
+from service.web.operations import Operations, add_routes
 from service.web.permissions import Permission, needs
-from service.web.resources import Paging
 from service.work.unfinished import check_room
 
 router = APIRouter(prefix="/v1/sweeps", tags=["Fine-tuning"])
@@ -42,6 +38,7 @@ class SweepOperations(Operations[SweepRecord]):
 
     noun = "sweep"
     schema = Sweep
+    store_name = "sweeps"
     deletes_unfinished = False
     kept = "jobs"
     filters: ClassVar = {
@@ -49,29 +46,13 @@ class SweepOperations(Operations[SweepRecord]):
         "training_file": "ID of the training file.",
     }
 
-    @property
-    def sweeps(self) -> Sweeps:
-        """The store of the sweeps."""
-        sweeps: Sweeps = self.request.app.state.sweeps
-        return sweeps
-
     async def show(self, record: SweepRecord) -> Sweep:
         """Return the API object of a sweep."""
-        return Sweep.from_record((record, await self.sweeps.trials(record)))
-
-    async def get(self, project_id: str, operation_id: str) -> SweepRecord | None:
-        """Return the project's sweep with this ID, or None."""
-        return await self.sweeps.get(project_id, operation_id)
-
-    async def page(
-        self, project_id: str, paging: Paging, where: Callable[[SweepRecord], bool]
-    ) -> Page[Any]:
-        """Return a page of the project's sweeps that match. Raises Missing."""
-        return await self.sweeps.records.page(project_id, **paging.bounds, where=where)
+        return Sweep.from_record((record, await self.store.trials(record)))
 
     async def cancel(self, record: SweepRecord) -> SweepRecord:
         """Cancel a sweep and all of its jobs that have not ended. Raises Conflict."""
-        store = self.sweeps
+        store: Sweeps = self.store
         try:
             after = await store.change(record, halving.cancel)
         except halving.SweepEnded as e:
@@ -84,10 +65,6 @@ class SweepOperations(Operations[SweepRecord]):
             await self.request.app.state.dispatcher.dispatch()
             after = await store.get(record.project_id, record.id) or after
         return after
-
-    async def delete(self, record: SweepRecord, caller: Principal) -> OperationDeleted | None:
-        """Delete an ended sweep. Its jobs are kept."""
-        return self.deleted(record) if await self.sweeps.delete(record) else None
 
 
 @router.post(

@@ -1,9 +1,8 @@
-"""A pseudo terminal: runs a program, types, reads the screen, and saves images of it."""
+"""A pseudo terminal: runs a program, types, and reads the screen."""
 
 from __future__ import annotations
 
 import fcntl
-import io
 import os
 import pty
 import struct
@@ -12,15 +11,8 @@ import termios
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 
 import pyte
-from rich.console import Console
-from rich.style import Style
-from rich.terminal_theme import MONOKAI
-from rich.text import Text
-
-_COLORS = {"brown": "yellow", "brightbrown": "bright_yellow"}
 
 
 class Terminal:
@@ -88,48 +80,3 @@ class Terminal:
             self.process.wait()
         self._reader.join(60)
         os.close(self._fd)
-
-    def svg(self, title: str) -> str:
-        """Return an SVG image of the screen that fetches no external resources."""
-        with self._lock:
-            lines = [self._line(number) for number in range(self._screen.lines)]
-        while lines and not lines[-1].plain.strip():
-            lines.pop()
-        console = Console(
-            record=True, width=self._screen.columns, file=io.StringIO(), color_system="truecolor"
-        )
-        for line in lines:
-            console.print(line, soft_wrap=True)
-        svg = console.export_svg(title=title, theme=MONOKAI, unique_id="terminal")
-        return _without_fonts(svg)
-
-    def _line(self, number: int) -> Text:
-        row, text = self._screen.buffer[number], Text()
-        cells = [row[column] for column in range(self._screen.columns)]
-        for style, same in groupby(cells, _style):
-            text.append("".join(cell.data for cell in same), style)
-        text.rstrip()
-        return text
-
-
-def _style(cell: pyte.screens.Char) -> Style:
-    return Style(
-        color=_color(cell.fg), bgcolor=_color(cell.bg), bold=cell.bold, reverse=cell.reverse
-    )
-
-
-def _color(name: str) -> str | None:
-    if name == "default":
-        return None
-    if name in _COLORS:
-        return _COLORS[name]
-    if len(name) == 6 and all(c in "0123456789abcdef" for c in name):
-        return f"#{name}"
-    return name.replace("bright", "bright_")
-
-
-def _without_fonts(svg: str) -> str:
-    """Remove `@font-face`, which would be fetched from a server, from an SVG."""
-    while (start := svg.find("@font-face")) >= 0:
-        svg = svg[:start] + svg[svg.index("}", start) + 1 :].lstrip()
-    return svg.replace("Fira Code, monospace", "'DejaVu Sans Mono', Menlo, Consolas, monospace")

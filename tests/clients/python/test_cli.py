@@ -564,7 +564,6 @@ async def test_watch_in_a_terminal_draws_a_curve(env, story):
         await story.end(fine_tuned_model="ft:tiny-base:acme::tag")
         assert await asyncio.to_thread(terminal.end) == 0
         assert "--compare base" in terminal.text
-        assert "@font-face" not in terminal.svg("watch")
     finally:
         terminal.close()
 

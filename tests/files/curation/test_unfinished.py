@@ -7,20 +7,24 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ConnectionError
 
 from service.core import ids
 from service.core.leases import Leases
 from service.core.records import Missing
+from service.core.redis import connect
 from service.files.curation.check import CheckFile
 from service.files.curation.outputs import NOTED, Output, Outputs
-from service.files.curation.records import Task, TaskKind, Tasks
+from service.files.curation.records import Task, TaskKind, Tasks, TaskState
 from service.files.curation.report import MakeReport, ReportOptions, report_task
 from service.files.curation.task import RunFileTask
-from service.files.records import FileRecord, FileStatus, Purpose
+from service.files.records import FileRecord, Files, FileStatus, Purpose
 from service.models.catalogue import Catalogue
+from service.work.records import AttemptSuperseded
 from service.worker.reconciler import Reconciler
 from tests.conftest import Api
 from tests.files_below import files_below
+from tests.lossy import road_to
 
 pytestmark = pytest.mark.slow
 
@@ -128,6 +132,28 @@ async def test_registered_outputs_are_kept(api: Api, reconciler, source, task, o
     await reconciler.once()
     assert stored(api) == of(outputs)
     assert await files.records.get(PROJECT, outputs[0].record.id) == outputs[0].record
+
+
+async def test_a_superseded_attempt_leaves_no_outputs(api: Api, task, outputs):
+    await Tasks(api.app.state.redis).restart(task)
+    with pytest.raises(AttemptSuperseded):
+        await Outputs(api.app.state.files).finish(task, {}, outputs)
+    assert stored(api) == []
+
+
+async def test_outputs_stay_if_it_is_unknown_whether_they_were_registered(
+    api: Api, redis_url, task, outputs
+):
+    async with road_to(redis_url) as road:
+        redis = connect(road.url, retries=0)
+        road.lose(b"EXEC", task.id.encode(), cut=True)
+        with pytest.raises(ConnectionError):
+            await Outputs(Files(redis, api.app.state.storage)).finish(task, {}, outputs)
+        await redis.aclose(close_connection_pool=True)
+    assert stored(api) == of(outputs)
+    found = await Tasks(api.app.state.redis).collection(task.file_id).get(PROJECT, task.id)
+    assert found is not None
+    assert found.state is TaskState.COMPLETED
 
 
 async def test_a_report_of_a_deleted_file_leaves_nothing(api: Api, tmp_path):
