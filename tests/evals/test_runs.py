@@ -632,3 +632,31 @@ async def test_a_run_beyond_a_quota_fails_and_keeps_its_outcomes(
     await leave_room(api, 100, kind=kind)
     refused = await http.post(path, json=sampled(items(400)))
     assert (refused.status_code, refused.json()["error"]["code"]) == (413, "quota_exceeded")
+
+
+async def test_calls_of_tools_are_items_of_the_input_of_a_response(http, engine: Engine, work):
+    function = {"name": "hours", "arguments": "{}"}
+    messages = [
+        {"role": "user", "content": "When do you open?"},
+        {"role": "assistant", "content": None,
+         "tool_calls": [{"id": "call_1", "type": "function", "function": function}]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "nine"},
+        {"role": "user", "content": "On which days 7"},
+    ]  # fmt: skip
+    schema = {"type": "object", "properties": {"messages": {"type": "array"}}}
+    config = {"type": "custom", "item_schema": schema, "include_sample_schema": True}
+    grader = {**EXACT, "reference": "A7"}
+    body = {"data_source_config": config, "testing_criteria": [grader]}
+    eval_id = (await made(http, "/v1/evals", body))["id"]
+    asked = {"type": "item_reference", "item_reference": "item.messages"}
+    source = sampled([{"item": {"messages": messages}}], type="responses", input_messages=asked)
+    run = await made(http, f"/v1/evals/{eval_id}/runs", source)
+    async with work("cpu"):
+        run = await ended(http, run)
+    assert run["result_counts"]["passed"] == 1
+    assert engine.seen[0][1]["input"] == [
+        messages[0],
+        {"type": "function_call", "call_id": "call_1", **function},
+        {"type": "function_call_output", "call_id": "call_1", "output": "nine"},
+        messages[3],
+    ]

@@ -28,7 +28,7 @@ from tests.evals.conftest import (
     strictly,
     until,
 )
-from tests.files.stored_chats.support import MODEL, store_chat
+from tests.files.stored_chats.support import MODEL, store_chat, store_response
 
 pytestmark = pytest.mark.slow
 
@@ -183,6 +183,39 @@ async def test_a_run_reads_the_chats_that_its_filters_name(http, api: Api, add: 
         body = {"data_source": {**STORED, "source": {**STORED["source"], **source}}}
         status, error = await refused(http, f"/v1/evals/{eval_id}/runs", body)
         assert (status, error["code"]) == (400, "no_stored_chats")
+
+
+async def test_responses_are_chosen_by_what_was_asked(http, api: Api, add: Add, work):
+    await add(1)  # no response
+    project = await api.app.state.projects.by_name("acme")
+    tool = {"type": "function", "name": "hours", "parameters": {"type": "object", "properties": {}}}
+    asked: list[dict[str, Any]] = [
+        {"instructions": "Be brief.", "temperature": 0, "top_p": 0.9},
+        {"instructions": "Be polite.", "temperature": 1, "reasoning": {"effort": "low"}},
+        {"temperature": 0, "tools": [tool]},
+    ]
+    for number, more in enumerate(asked):
+        await store_response(api.app.state.stored_chats, project.id, number, **more)
+    eval_id = (await made(http, "/v1/evals", LOGS))["id"]
+    wanted: list[tuple[dict[str, Any], list[int]]] = [
+        ({"users": None}, [0, 1, 2]),
+        ({"instructions_search": "be POLITE"}, [1]),
+        ({"reasoning_effort": "low"}, [1]),
+        ({"temperature": 0}, [0, 2]),
+        ({"temperature": 0, "limit": 1}, [2]),
+        ({"top_p": 0.9}, [0]),
+        ({"tools": ["hours"]}, [2]),
+    ]
+    async with work("cpu"):
+        for source, numbers in wanted:
+            given = {"type": "responses", "source": {"type": "responses", **source}}
+            path = f"/v1/evals/{eval_id}/runs"
+            run = await ended(http, await made(http, path, {"data_source": given}))
+            found = [one["datasource_item"]["id"] for one in await output_items(http, run)]
+            assert sorted(found) == [f"resp_{number}" for number in numbers]
+        given["source"] = {"type": "responses", "temperature": 0.3}
+        run = await ended(http, await made(http, path, {"data_source": given}))
+    assert run["error"]["code"] == "no_stored_chats"
 
 
 async def test_erased_and_expired_chats_are_in_no_run(http, api: Api, add: Add, work, engine):

@@ -9,7 +9,7 @@ import msgspec
 
 from service.core import clock
 from service.files.stored_chats.records import StoredChatRecord, StoredChats
-from service.files.stored_chats.redaction import Recorded, StoredChat, redact
+from service.files.stored_chats.redaction import RESPONSES, Recorded, Refused, StoredChat, redact
 
 MODEL = "tiny-base"
 
@@ -113,6 +113,27 @@ async def store_chat(
     request = body(("system", "Be brief."), ("user", f"Question {number}?"), **more)
     reply = answer(text, chat=str(number), finish_reason=finish_reason)
     chat = redact(Recorded(request, reply, "mask"))
+    return await _add(stored_chats, project_id, chat, model=model, created_at=created_at)
+
+
+async def store_response(
+    stored_chats: StoredChats, project_id: str, number: int, **more: Any
+) -> StoredChatRecord:
+    """Store a response as a process of the API does. `more` is in the body of its request."""
+    request = json.dumps({"model": MODEL, "input": f"Question {number}?", **more}).encode()
+    reply = json.dumps(response(said("At nine."), chat=str(number))).encode()
+    chat = redact(Recorded(request, reply, "mask", path=RESPONSES))
+    return await _add(stored_chats, project_id, chat)
+
+
+async def _add(
+    stored_chats: StoredChats,
+    project_id: str,
+    chat: StoredChat | Refused,
+    *,
+    model: str = MODEL,
+    created_at: int | None = None,
+) -> StoredChatRecord:
     assert isinstance(chat, StoredChat)
     data = msgspec.json.encode(chat)
     record = StoredChatRecord(
@@ -120,7 +141,7 @@ async def store_chat(
         project_id=project_id,
         created_at=clock.now_s() if created_at is None else created_at,
         model=model,
-        finish_reason=finish_reason,
+        finish_reason=chat.finish_reason,
         expires_at=clock.now_s() + 3600,
         bytes=len(data),
         metadata=chat.metadata,
