@@ -90,9 +90,10 @@ def summary(found: ReplayRecord) -> str:
 def coverage(found: ReplayRecord) -> str:
     """Return how much of the training was checked, and what that finds."""
     others = found.total_windows - 1
+    seed = f"{'given ' if found.is_repetition else ''}seed {found.seed}"
     said = (
         f"{found.drawn + 1} of {found.total_windows} windows checked: the one that leads to the "
-        f"adapter, and {found.drawn} drawn with the seed {found.seed}"
+        f"adapter, and {found.drawn} drawn with the {seed}"
     )
     if found.steps is not None:
         return f"{said}; of each, only the first {found.steps} steps"

@@ -33,7 +33,6 @@ OTHERS: Final = {
     "`getFineTuningJobEvaluationLabelQueue` without `personal_data=mask`",
     AuditEvent.EVAL_RUN_ITEMS_REVEALED: "`listEvalRunOutputItems`, `getEvalRunOutputItem` and "
     "`getEvalComparison` without `personal_data=mask`",
-    AuditEvent.ALIAS_CHECK_CREATED: "`createAliasCheck`, and the service by an alias's schedule",
     AuditEvent.ALIAS_CHECK_ENDED: "none: the service ends a check",
     AuditEvent.BASE_MODEL_ADDED: "`finetuned-server models add`",
     AuditEvent.ENCODER_ADDED: "`finetuned-server models add-encoder`, in versions up to 0.1",

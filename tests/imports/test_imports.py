@@ -75,6 +75,8 @@ async def test_an_imported_adapter_is_a_model(api: Api, http, work, tmp_path):
     model = (await http.get(f"/v1/models/{name}")).json()
     assert model["base_model"] == BASE_MODEL
     assert model["fine_tuning_job"] is None
+    own = await http.post(f"/v1/models/{name}/approvals", json={})
+    assert (own.status_code, own.json()["error"]["code"]) == (403, "own_model")
     assert model["origin"] == {
         "kind": "imported",
         "import_id": done["id"],

@@ -4,7 +4,12 @@ import random
 
 import pytest
 
-from service.training.data.layout import checkpoint_steps, epoch_order, pause_step
+from service.training.data.layout import (
+    checkpoint_steps,
+    epoch_order,
+    pause_step,
+    window_starts,
+)
 from tests.lazy import Lazy
 
 plan = Lazy("service.training.loop.plan")
@@ -55,6 +60,20 @@ def test_fewer_samples_than_a_batch():
 )
 def test_checkpoints_are_spread_evenly_and_one_is_at_the_end(total, count, steps):
     assert checkpoint_steps(total, count) == steps
+
+
+@pytest.mark.parametrize(
+    ("total", "windows", "starts"),
+    [
+        (12, 15, {4, 8, 9}),  # a window has at least three steps
+        (100, 6, {17, 33, 50, 67, 83, 97}),
+        (100, 1, {33, 67, 97}),  # at least one per checkpoint
+        (2, 15, {1}),
+        (100, 0, set()),
+    ],
+)
+def test_windows_of_replays_end_at_checkpoints(total, windows, starts):
+    assert window_starts(total, 3, windows) == starts
 
 
 @pytest.mark.parametrize(

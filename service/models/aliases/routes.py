@@ -232,8 +232,8 @@ async def delete_alias(name: str, caller: Caller, store: Store, expected: IfMatc
         await store.delete(caller.project_id, record.id, key_id=caller.key_id, expected=expected)
     except HasSuites as e:
         raise Conflict(
-            f"The alias '{name}' has suites. Remove them first: set it with \"suites\": [] and a "
-            "'reason'."
+            f"The alias '{name}' has suites. Remove them first, with \"suites\": [] and a 'reason' "
+            "('finetuned aliases set --no-suites --reason')."
         ) from e
     except AliasChanged as e:
         raise _lost_race(name) from e
