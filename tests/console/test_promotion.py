@@ -35,7 +35,9 @@ class Person:
         self.hands = hands or Mouse(console.page)
 
     def button(self, key: str, within: Locator | None = None, **given: str) -> Locator:
-        return (within or self.page).get_by_role("button", name=self.texts(key, **given))
+        return (within or self.page).get_by_role(
+            "button", name=self.texts(key, whole=True, **given)
+        )
 
     def panel(self, key: str) -> Locator:
         return self.page.get_by_role("region", name=self.texts(key))
