@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -96,6 +97,7 @@ class Loop:
         await self.chat()
         await self.point_an_alias()
         await self.export()
+        await self.download_evidence(folder)
         await self.delete()
 
     async def sign_in(self, key: str) -> None:
@@ -261,6 +263,19 @@ class Loop:
             dialog.get_by_role("button", name=self.texts("models.exports.start"))
         )
         await expect(self.link("models.exports.download")).to_be_visible(timeout=EXPORT_MS)
+        await self._look()
+
+    async def download_evidence(self, folder: Path) -> None:
+        """Download the archive about the model, which names itself and what is missing in it."""
+        async with self.page.expect_download() as download:
+            await self.hands.press(self.button("models.evidence.download"))
+        path = folder / f"{self.name}-evidence.tar"
+        await (await download.value).save_as(path)
+        with tarfile.open(path) as archive:
+            names = [member.name.partition("/")[2] for member in archive]
+        assert {"manifest.json", "manifest.sig", "approvals.json", "evaluation.json"} <= set(names)
+        made = self.texts("models.evidence.made", whole=False)
+        await expect(self.page.get_by_text(made)).to_be_visible()
         await self._look()
 
     async def delete(self) -> None:

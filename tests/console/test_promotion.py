@@ -35,7 +35,9 @@ class Person:
         self.hands = hands or Mouse(console.page)
 
     def button(self, key: str, within: Locator | None = None, **given: str) -> Locator:
-        return (within or self.page).get_by_role("button", name=self.texts(key, **given))
+        return (within or self.page).get_by_role(
+            "button", name=self.texts(key, whole=True, **given)
+        )
 
     def panel(self, key: str) -> Locator:
         return self.page.get_by_role("region", name=self.texts(key))
@@ -52,7 +54,7 @@ class Person:
         await expect(dialog).to_have_count(0)
 
     async def type(self, key: str, text: str) -> None:
-        await self.hands.type(self.page.get_by_label(self.texts(key, whole=False)), text)
+        await self.hands.type(self.page.get_by_label(self.texts(key)), text)
 
     async def sees(self, key: str, within: Locator | None = None) -> None:
         found = (within or self.page).get_by_text(self.texts(key, whole=False))
@@ -157,7 +159,8 @@ async def test_an_alias_moves_after_a_check(
         work("cpu"),
         Console.open(browser, api.base_url, width=WIDTHS[width], language=language) as console,
     ):
-        person = Person(console, language)
+        hands = Keyboard(console.page) if language == "en" else Mouse(console.page)
+        person = Person(console, language, hands)
         await console.sign_in(await api.key())
         await console.goto("/aliases/voice")
         await person.look()
@@ -184,7 +187,7 @@ async def test_an_alias_moves_after_a_check(
         await console.goto(f"/aliases/voice?model={bad}")
         targets = person.panel("models.alias.targets")
         await person.press("common.save", targets)
-        await person.sees("models.alias.gate_failed_next", targets)
+        await person.sees("models.alias.gate_failed", targets)
         await person.look()
         await person.hands.press(
             person.button("models.alias.check_first", targets, name=f"bad {bad[-12:-8]}")

@@ -85,12 +85,13 @@ export interface Measured {
   low: number;
   high: number;
   bound: number;
-  /** The figure and its interval in words. */
-  text: string;
+  /** The figure with its interval, and the bound, in words. */
+  interval: string;
+  boundText: string;
 }
 
 /** A difference in points with its sign, or a score in percent. */
-export function figureText(name: Measured["name"], share: number, digits: number): string {
+function figureText(name: Measured["name"], share: number, digits: number): string {
   return name === "difference" ? signed(share * 100, digits) : percent(share, digits);
 }
 
@@ -103,7 +104,14 @@ export function measuredOf(run: AliasCheckRun): Measured[] {
     const points = { mean: mean * 100, low: low * 100, high: high * 100, bound: bound * 100 };
     const digits = digitsOf(points.low, points.high);
     const [first, ...limits] = [mean, low, high].map((each) => figureText(name, each, digits));
-    return [{ name, ...points, text: `${first} [${limits.join(", ")}]` }];
+    return [
+      {
+        name,
+        ...points,
+        interval: `${first} [${limits.join(", ")}]`,
+        boundText: figureText(name, bound, decimals(bound)),
+      },
+    ];
   });
 }
 
