@@ -144,7 +144,7 @@ def reliability(labels: Iterable[LabeledPair]) -> Reliability | None:
 
     A tie lies halfway between the two answers, so labels have an interval scale. Which answer comes
     first means nothing, so each row counts in both orders: reviewers who always prefer the same
-    model agree, and not by chance, since they do not know it. The interval is that of the observed
+    model agree, since they do not know which it is. The interval is that of the observed
     disagreement, clustered by prompt.
     """
     shared = [found for found in _by_row(labels).values() if len(found) > 1]
@@ -295,7 +295,7 @@ def _statement_on_reviewers(one: Preference) -> Statement:
     if found.alpha < TENTATIVE_ALPHA:
         code = "reviewers_disagree"
     elif not found.is_enough:
-        code = "reviewers_may_agree_by_chance"
+        code = "agreement_may_be_chance"
     else:
         is_reliable = found.alpha >= RELIABLE_ALPHA
         code = "reviewers_agree_well" if is_reliable else "reviewers_agree_tentatively"

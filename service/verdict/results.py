@@ -175,7 +175,7 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reliability(msgspec.Struct, frozen=True, kw_only=True):
-    """How well reviewers agree: Krippendorff's alpha, 1 if always and 0 if by chance.
+    """How well reviewers agree: Krippendorff's alpha, 1 if always and 0 as random labels do.
 
     `low` and `high` are the limits of its 95% confidence interval. `rows` counts the rows with
     labels of two or more reviewers, and `disputed` those on which they differ.
@@ -189,7 +189,7 @@ class Reliability(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_enough(self) -> bool:
-        """Whether reviewers agree enough for conclusions, and not only by chance."""
+        """Whether reviewers agree enough for conclusions, and more often than random labels."""
         return self.alpha >= TENTATIVE_ALPHA and self.low > 0
 
 

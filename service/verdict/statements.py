@@ -257,9 +257,9 @@ HUMAN_REVIEW: Final = {
         "({agreement}; at least 0.667 is needed): read the rows on which they differ, and agree on "
         "what makes an answer better."
     ),
-    "reviewers_may_agree_by_chance": (
-        "Reviewers may agree about {column_name} and {rival} by chance ({agreement}): label more "
-        "of the same rows."
+    "agreement_may_be_chance": (
+        "The agreement of reviewers about {column_name} and {rival} may be chance ({agreement}): "
+        "label more of the same rows."
     ),
     "reviewers_not_compared": (
         "It is not known whether reviewers agree about {column_name} and {rival}: let two people "

@@ -167,7 +167,7 @@ def test_reviewers_who_always_prefer_the_same_model_agree():
             "reviewers_agree_tentatively",
         ),
         (["prompt", "tuned"] * 10 + ["tuned"] * 10, "reviewers_disagree"),
-        (["tuned", "prompt"], "reviewers_may_agree_by_chance"),
+        (["tuned", "prompt"], "agreement_may_be_chance"),
         ([], "reviewers_not_compared"),
         ([None] * 2, "reviewers_disagree"),
     ],
@@ -179,7 +179,7 @@ def test_what_is_said_about_reviewers(others, code):
     if not others:
         pairs += labels(comparison, ["base"], ("base", "tuned"), "ben")
     said = [one.code for one in review(comparison, pairs).statements]
-    assert next(one for one in said if one.startswith("reviewers_")) == code
+    assert said[1 if others else 2] == code
 
 
 def test_a_row_counts_once_however_many_people_labeled_it():

@@ -147,8 +147,8 @@ class ReliabilityObject(BaseModel):
     """Agreement of reviewers with each other: Krippendorff's alpha."""
 
     alpha: float = Field(
-        description="1 if reviewers always agree, and 0 if they agree by chance. From 0.8, one can "
-        "rely on their labels; below 0.667, they support no conclusion.",
+        description="1 if reviewers always agree, and 0 if they agree as random labels do. From "
+        "0.8, one can rely on their labels; below 0.667, they support no conclusion.",
         examples=[0.81],
     )
     low: float = Field(description="Lower limit of its 95% interval.", examples=[0.62])

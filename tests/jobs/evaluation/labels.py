@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import msgspec
 
 from service.core import clock
@@ -12,8 +13,11 @@ from service.jobs.evaluation.records import (
     EvaluationStatus,
     JobEvaluation,
 )
+from service.jobs.records import Status
 from service.verdict.comparison import Comparison, Row
 from service.verdict.verdict import judge
+from tests.conftest import BASE_MODEL, Api, upload
+from tests.jobs.evaluation.conftest import tuned_model
 from tests.verdict.build import build
 
 
@@ -34,6 +38,27 @@ def _distinct(row: Row) -> Row:
 
 SAID = {"base": "A word", "prompt": "A line", "tuned": "A poem"}
 """How the answers of each column begin."""
+
+
+async def evaluated_job(
+    api: Api, http: httpx.AsyncClient, chats: bytes, rows: int
+) -> JobEvaluation:
+    """Create a job, and store its model and an evaluation with so many rows."""
+    file_id = (await upload(http, chats)).json()["id"]
+    body = {"model": BASE_MODEL, "training_file": file_id}
+    job = (await http.post("/v1/fine_tuning/jobs", json=body)).json()
+    state, project = api.app.state, job["organization_id"]
+    await state.jobs.change(
+        project, job["id"], lambda found: found.model_copy(update={"status": Status.SUCCEEDED})
+    )
+    model = f"ft:{BASE_MODEL}:acme::abc123def456"
+    made = await store_evaluation(
+        state.evaluations, state.storage, project, job["id"], model, measured(rows)
+    )
+    await state.registry.register(
+        tuned_model(project, id=model, job_id=made.id, artifact=made.artifact)
+    )
+    return made
 
 
 async def store_evaluation(

@@ -14,9 +14,8 @@ from service.evidence.collect import Collector
 from service.jobs.evaluation.labels.records import MAX_LABELS
 from service.jobs.evaluation.records import EvaluationStatus, JobEvaluation, labels_key
 from service.projects.records import Role
-from tests.conftest import BASE_MODEL, Api, upload
-from tests.jobs.evaluation.conftest import tuned_model
-from tests.jobs.evaluation.labels import SAID, measured, store_evaluation, store_report
+from tests.conftest import Api
+from tests.jobs.evaluation.labels import SAID, evaluated_job, measured, store_report
 
 NOTE = "Ann Lee says that the other one names the wrong fee."
 BETTER: dict[str, Any] = {"compared": ["prompt", "tuned"], "winner": "tuned"}
@@ -25,18 +24,7 @@ TIE: dict[str, Any] = {"compared": ["tuned", "base"], "winner": "tie"}
 
 @pytest.fixture(params=[12], ids=["12 rows"])
 async def evaluation(api: Api, http, chats, request) -> JobEvaluation:
-    file_id = (await upload(http, chats(12))).json()["id"]
-    body = {"model": BASE_MODEL, "training_file": file_id}
-    job = (await http.post("/v1/fine_tuning/jobs", json=body)).json()
-    state, project = api.app.state, job["organization_id"]
-    model = f"ft:{BASE_MODEL}:acme::abc123def456"
-    made = await store_evaluation(
-        state.evaluations, state.storage, project, job["id"], model, measured(request.param)
-    )
-    await state.registry.register(
-        tuned_model(project, id=model, job_id=made.id, artifact=made.artifact)
-    )
-    return made
+    return await evaluated_job(api, http, chats(12), request.param)
 
 
 @pytest.fixture

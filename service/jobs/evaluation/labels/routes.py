@@ -297,7 +297,7 @@ async def delete_labels(
 
 
 def _pair(compared: list[str] | None, comparison: Comparison) -> Pair:
-    """Return the pair of columns that is asked for. Raises BadRequest and Conflict."""
+    """Return the requested pair of columns. Raises BadRequest and Conflict."""
     known = pairs_of(comparison)
     if compared is None and not known:
         raise Conflict("The evaluation has no two columns to compare.")
