@@ -409,6 +409,12 @@ def instances(value: Row) -> Iterator[Row]:
         }
 
 
+def intent(value: Row) -> Iterator[Row]:
+    """Yield the questions of an intent of a chatbot, with the first of its answers."""
+    for pattern in value["patterns"]:
+        yield {"prompt": pattern, "completion": value["responses"][:1]}
+
+
 def is_classified(value: Row) -> bool:
     """Return whether a value is a text with a list of labels, as in Doccano."""
     labels = value.get("label", value.get("labels"))

@@ -49,7 +49,7 @@ _OTHER_TEXTS = tuple(
         r"<\?xml|<[a-z]\w*(?: [^<>]*)?>\s*<[a-z]\w*": "an XML document",
         r"(?:(?:--|/\*|SET |USE |BEGIN|START |PRAGMA ).*\n|\s)*"
         r"(?:DROP TABLE|CREATE TABLE|INSERT INTO)": "an SQL dump",
-        r"(?:---.*\n|#.*\n)*(?:[\w-]+:(?: [^\n,\"]*)?\n)+(?:[ -][^\n]*\n)*\s*(?:- )?"
+        r"(?:---.*\n|#.*\n)*(?:[\w-]+:(?: [^\n,]*)?\n)+(?:[ -][^\n]*\n)*\s*(?:- )?"
         r"[\w-]+: ": "a YAML document",
         r"#![^\n]*\n|(?:import \w+|from [\w.]+ import )[^\n,]*\n": "the source of a program",
     }.items()

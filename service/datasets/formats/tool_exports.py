@@ -461,6 +461,7 @@ _EXPORTS: Final = (
     Export(_has("thread_id", thread=list), notes.thread),
     Export(_has("story", questions=list, answers=list), notes.story),
     Export(_has("instruction", instances=list), notes.instances),
+    Export(_has(patterns=list, responses=list), notes.intent),
     Export(lambda v: v.keys() <= {"id", "data"} and _are_texts(v.get("data")), _texts),
     Export(notes.is_classified, notes.classified),
     Export(_has("text", "options", "answer", accept=list), notes.prodigy),
