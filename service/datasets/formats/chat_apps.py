@@ -141,11 +141,10 @@ def conversations_of(posts: Iterable[Post], roles: Mapping[str, str]) -> list[Re
     found: list[Record] = []
     posts = [post for post in posts if post.text.strip()]
     named = {author for author, role in roles.items() if role == "assistant"}
-    is_known = any(
-        named.intersection(post.names) if named else post.is_bot is not None for post in posts
-    )
-    if posts and not is_known:
-        raise refuse("no_assistant", count=len({post.names[0] for post in posts}))
+    if not any(named.intersection(post.names) for post in posts):
+        named = set()
+        if posts and all(post.is_bot is None for post in posts):
+            raise refuse("no_assistant", count=len({post.names[0] for post in posts}))
     chats: dict[tuple[str, str], list[Post]] = {}
     for post in posts:
         chats.setdefault((str(post.room), str(post.thread)), []).append(post)

@@ -94,7 +94,7 @@ _FORMS: Final = (
         section=re.compile(r"\{\w[\w ]*\}|={20,}"),
     ),
     # 2026-05-13 09:01:00 Ann, and the text below
-    TextChat(re.compile(rf"{_STAMP} {_PROGRAM}(?P<who>[^\s:\[][^:\[\]]{{0,40}})")),
+    TextChat(re.compile(rf"{_STAMP} {_PROGRAM}(?P<who>[^\s:\[][^:\[\]]{{0,40}})"), note=_LINE_NOTE),
     # 2026.05.13 Wednesday; 09:01 Ann Hello
     TextChat(re.compile(rf"{_TIME} (?P<who>[^\s\d-]\S*) (?P<text>.+)"), _LINE_DAY, _LINE_NOTE),
 )
@@ -135,8 +135,8 @@ def _fits(form: TextChat, lines: list[str]) -> bool:
     if form is _FORMS[-1]:  # an agenda has other words after each time
         return len(set(said)) * 2 <= len(said)
     if "<text>" not in form.message.pattern:  # the text is below, and someone speaks again
-        below = all(b is None for a, b in pairwise(found) if a is not None)
-        return below and len(set(said)) < len(said)
+        below = sum(b is None for a, b in pairwise(found) if a is not None)
+        return below * 2 > len(said) and len(set(said)) < len(said)
     return form.day is not None or first == 0 or len(said) * 3 > len(lines)
 
 

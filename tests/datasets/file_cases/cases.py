@@ -75,7 +75,14 @@ def jsonl(rows: list[Any]) -> bytes:
 @lru_cache(maxsize=1)
 def all_cases() -> tuple[Case, ...]:
     """All cases of all topics."""
-    from tests.datasets.file_cases import encodings, json_shapes, repairs, tables, tool_exports
+    from tests.datasets.file_cases import (
+        chat_exports,
+        encodings,
+        json_shapes,
+        repairs,
+        tables,
+        tool_exports,
+    )
 
-    modules = (encodings, tables, json_shapes, tool_exports, repairs)
+    modules = (encodings, tables, json_shapes, tool_exports, chat_exports, repairs)
     return tuple(case for module in modules for case in module.cases())
