@@ -635,7 +635,7 @@ def _layouts() -> Iterator[Case]:
 def _others() -> dict[str, bytes]:
     ole = bytes.fromhex("d0cf11e0a1b11ae1") + bytes(512)
     mail = b"From: a@example.com\nTo: b@example.com\nSubject: Hi\nDate: x\n\nHello\n"
-    batch = {"custom_id": "1", "response": {"body": {"choices": []}}, "error": None}
+    batch: Row = {"custom_id": "1", "response": {"body": {"choices": []}}, "error": None}
     return {
         "calendar": b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nEND:VCALENDAR\r\n",
         "contacts": b"BEGIN:VCARD\r\nFN:Ann\r\nEND:VCARD\r\n",
