@@ -389,12 +389,14 @@ def choice(value: Row) -> Iterator[Row]:
 
 def story(value: Row) -> Iterator[Row]:
     """Yield the conversation about a text, as in CoQA."""
-    answers = {one.get("turn_id"): one for one in objects(value["answers"])}
+    answers = {str(one.get("turn_id")): one for one in objects(value["answers"])}
     turns: list[Row] = []
     for asked in objects(value["questions"]):
         turns.append({"from": "human", "value": asked.get("input_text")})
-        answer = answers.get(asked.get("turn_id"), {})
+        answer = answers.get(str(asked.get("turn_id")), {})
         turns.append({"from": "gpt", "value": answer.get("input_text")})
+    if not turns:
+        return
     turns[0]["value"] = f"{turns[0]['value']}\n\n{value['story']}"
     yield {"conversations": turns}
 
@@ -407,6 +409,12 @@ def instances(value: Row) -> Iterator[Row]:
             "input": one.get("input"),
             "output": one.get("output"),
         }
+
+
+def intent(value: Row) -> Iterator[Row]:
+    """Yield the questions of an intent of a chatbot, with the first of its answers."""
+    for pattern in value["patterns"]:
+        yield {"prompt": pattern, "completion": value["responses"][:1]}
 
 
 def is_classified(value: Row) -> bool:
@@ -428,7 +436,7 @@ def classified(value: Row) -> Iterator[Row]:
 
 def prodigy(value: Row) -> Iterator[Row]:
     """Yield a text with the options that an annotator of Prodigy accepted."""
-    names = {one.get("id"): one.get("text") for one in objects(value["options"])}
-    chosen = [str(names.get(one) or one) for one in value["accept"]]
+    names = {str(one.get("id")): one.get("text") for one in objects(value["options"])}
+    chosen = [str(names.get(str(one)) or one) for one in value["accept"]]
     if value["answer"] == "accept" and chosen:
         yield {"prompt": value["text"], "completion": ", ".join(chosen)}

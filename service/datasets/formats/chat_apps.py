@@ -114,11 +114,22 @@ def read_messages(records: Iterable[Record], roles: Mapping[str, str]) -> Iterat
     Raises DatasetError if it is unknown who is the assistant.
     """
     posts: list[Post] = []
+    people: dict[str, tuple[str, ...]] = {}
     for record in records:
         if record.issue is not None:
             yield record
         elif (app := find_app(record.value)) is not None:
             posts += [post._replace(line=record.line) for post in app.posts(record.value)]
+        elif isinstance(profile := at_path(record.value, "profile"), dict):  # a user of Slack
+            names = (at_path(profile, key) for key in ("real_name", "display_name"))
+            people[str(record.value.get("id"))] = _names(*names, record.value.get("name"))
+    if people:
+        posts = [
+            post._replace(
+                names=(*post.names, *(one for name in post.names for one in people.get(name, ())))
+            )
+            for post in posts
+        ]
     yield from conversations_of(posts, roles)
 
 
@@ -130,11 +141,10 @@ def conversations_of(posts: Iterable[Post], roles: Mapping[str, str]) -> list[Re
     found: list[Record] = []
     posts = [post for post in posts if post.text.strip()]
     named = {author for author, role in roles.items() if role == "assistant"}
-    is_known = any(
-        named.intersection(post.names) if named else post.is_bot is not None for post in posts
-    )
-    if posts and not is_known:
-        raise refuse("no_assistant", count=len({post.names[0] for post in posts}))
+    if not any(named.intersection(post.names) for post in posts):
+        named = set()
+        if posts and all(post.is_bot is None for post in posts):
+            raise refuse("no_assistant", count=len({post.names[0] for post in posts}))
     chats: dict[tuple[str, str], list[Post]] = {}
     for post in posts:
         chats.setdefault((str(post.room), str(post.thread)), []).append(post)
@@ -219,7 +229,8 @@ def text_of(written: Any) -> str:
     if isinstance(written, list):
         blocks = [one for one in objects(written) if one.get("type", "text") in _TEXT_BLOCKS]
         texts = (one.get("text", one.get("value")) for one in blocks)
-        return "".join(text for text in texts if isinstance(text, str))
+        plain = (at_path(text, "content") if isinstance(text, dict) else text for text in texts)
+        return "".join(text for text in plain if isinstance(text, str))
     return written if isinstance(written, str) else ""
 
 
@@ -474,6 +485,8 @@ _TABLE: Final = (
     _fields("message_type private conversation_id content", "content", at="created_at",
             staff="message_type 1 outgoing", only="message_type 0 1 incoming outgoing",
             skip="private", thread="conversation_id"),
+    _fields("actor_type message_parts", "message_parts", at="created_time",
+            staff="actor_type agent", only="actor_type user agent", thread="conversation_id"),
     # Chats with models: Claude Code, Codex, SillyTavern
     _fields("timestamp type payload", "payload.content", staff="payload.role assistant",
             only="type response_item", thread="session"),

@@ -19,6 +19,7 @@ _HEAD_BYTES: Final = 64 * 1024
 _HEAD_LINES: Final = 40
 _MAX_TITLE_LINES: Final = 8  # before the first message
 _LONGEST_NAME: Final = 80
+_LONGEST_DAY: Final = 100  # of a line with a day, so that a pattern takes no time
 
 _MARKS: Final = re.compile(r"[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 # A day in figures, with the year first or last, Buddhist or of a Japanese era, and its weekday.
@@ -94,14 +95,13 @@ _FORMS: Final = (
         section=re.compile(r"\{\w[\w ]*\}|={20,}"),
     ),
     # 2026-05-13 09:01:00 Ann, and the text below
-    TextChat(re.compile(rf"{_STAMP} {_PROGRAM}(?P<who>[^\s:\[][^:\[\]]{{0,40}})")),
+    TextChat(re.compile(rf"{_STAMP} {_PROGRAM}(?P<who>[^\s:\[][^:\[\]]{{0,40}})"), note=_LINE_NOTE),
     # 2026.05.13 Wednesday; 09:01 Ann Hello
     TextChat(re.compile(rf"{_TIME} (?P<who>[^\s\d-]\S*) (?P<text>.+)"), _LINE_DAY, _LINE_NOTE),
 )
 # A file without its name, and a mark after the text.
 _FILE: Final = re.compile(r"\A\u200e?[\w.-]+\.\w{2,5} \([^()\n]+\)(?:\n|\Z)")
 _EDITED: Final = re.compile(r"\s*\u200e?<This message was edited>\Z")
-_QUOTED: Final = re.compile(r'"((?:[^"]|"")*\n(?:[^"]|"")*)"')
 
 
 def text_chat(path: Path) -> TextChat | None:
@@ -130,13 +130,15 @@ def _fits(form: TextChat, lines: list[str]) -> bool:
     first = next((at for at, match in enumerate(found) if match is not None), len(lines))
     if len(said) < 2 or first > _MAX_TITLE_LINES:
         return False
-    if form.day is not None and not any(form.day.fullmatch(line) for line in lines[:first]):
+    if form.day is not None and not any(
+        form.day.fullmatch(line[:_LONGEST_DAY]) for line in lines[:first]
+    ):
         return False
     if form is _FORMS[-1]:  # an agenda has other words after each time
         return len(set(said)) * 2 <= len(said)
     if "<text>" not in form.message.pattern:  # the text is below, and someone speaks again
-        below = all(b is None for a, b in pairwise(found) if a is not None)
-        return below and len(set(said)) < len(said)
+        below = sum(b is None for a, b in pairwise(found) if a is not None)
+        return below * 2 > len(said) and len(set(said)) < len(said)
     return form.day is not None or first == 0 or len(said) * 3 > len(lines)
 
 
@@ -148,7 +150,7 @@ def _posts(path: Path, form: TextChat) -> Iterator[Post]:
         line = _plain(raw)
         found = form.message.fullmatch(line)
         if found is None:
-            if form.day is not None and form.day.fullmatch(line):
+            if form.day is not None and len(line) <= _LONGEST_DAY and form.day.fullmatch(line):
                 day = line
             elif form.section is not None and form.section.fullmatch(line):
                 is_left_out = True
@@ -173,8 +175,9 @@ def _posts(path: Path, form: TextChat) -> Iterator[Post]:
 
 def _without_notes(post: Post, form: TextChat) -> Post:
     text = _FILE.sub("", _EDITED.sub("", post.text.strip("\n")))
-    if quoted := _QUOTED.fullmatch(text):
-        text = quoted[1].replace('""', '"')
+    inside = text[1:-1].replace('""', "")
+    if "\n" in text and text[0] == text[-1] == '"' and '"' not in inside:
+        text = text[1:-1].replace('""', '"')
     first, _, rest = text.partition("\n")
     is_note = _NOTE.fullmatch(first) or form.note.fullmatch(first)
     return post._replace(text=rest if is_note else text)

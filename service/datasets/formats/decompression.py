@@ -254,6 +254,7 @@ def _choose_members(names: list[str], log: IssueLog) -> list[str]:
         raise refuse("several_files", count=len(parts))
     data = [name for name in seen if files[name].suffix.lower() in _DATA] or seen
     chosen = parts or data
+    chosen += [name for name in seen if days and files[name].name == "users.json"]
     if len(chosen) > 1 and not parts:
         raise refuse("several_files", count=len(data))
     if not data:

@@ -47,10 +47,9 @@ _OTHER_TEXTS = tuple(
         r"(?:(?:From|To|Date|Subject|Received|Return-Path|Delivered-To|Message-ID|MIME-Version|X-[\w-]+"
         r"|DKIM-Signature|Content-Type|Reply-To): .*\n(?:[ \t].*\n)*){3}": "an e-mail (EML)",
         r"<\?xml|<[a-z]\w*(?: [^<>]*)?>\s*<[a-z]\w*": "an XML document",
-        r"(?:(?:--|/\*|SET |USE |BEGIN|START |PRAGMA ).*\n|\s)*"
+        r"(?:(?:--|/\*|SET |USE |BEGIN|START |PRAGMA ).*\n|\s)*+"
         r"(?:DROP TABLE|CREATE TABLE|INSERT INTO)": "an SQL dump",
-        r"(?:---.*\n|#.*\n)*(?:[\w-]+:(?: [^\n,\"]*)?\n)+(?:[ -][^\n]*\n)*\s*(?:- )?"
-        r"[\w-]+: ": "a YAML document",
+        r"(?:---.*\n|#.*\n)*+(?:[\w-]++:(?: [^\n,]*)?\n)++\s*+(?:- )?[\w-]++: ": "a YAML document",
         r"#![^\n]*\n|(?:import \w+|from [\w.]+ import )[^\n,]*\n": "the source of a program",
     }.items()
 )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from service.datasets.formats.chat_apps import at_path, objects
+from service.datasets.formats.chat_apps import at_path, objects, seconds
 
 Row = dict[str, Any]
 
@@ -210,7 +210,7 @@ def gemini(value: Row) -> Iterator[Row]:
     for turn in objects([*value["contents"], *answers]):
         _add_gemini(messages, turn)
     scored = [
-        (float(one.get("score") or 0), at_path(one, "completion", "parts"))
+        (seconds(one.get("score")) or 0.0, at_path(one, "completion", "parts"))
         for one in objects(value.get("completions"))
     ]
     if len(scored) == 2:  # a preference

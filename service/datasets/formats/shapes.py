@@ -473,7 +473,9 @@ def _make_sharegpt(found: RowIssues, taken: Row, options: FormatOptions) -> Row 
             messages.append(_turn("tool", content) | {"tool_call_id": f"call_{answered}"})
         else:
             message = _turn(role, content)
-            messages.append(message | {"weight": turn["weight"]} if "weight" in turn else message)
+            if role == "assistant" and turn.get("weight") is not None:
+                message["weight"] = _as_weight(turn["weight"])
+            messages.append(message)
     row: Row = {"messages": _with_system(found, taken, messages)}
     tools = _parse_json_text(taken.get("tools"))
     if isinstance(tools, list):
@@ -483,6 +485,11 @@ def _make_sharegpt(found: RowIssues, taken: Row, options: FormatOptions) -> Row 
             for tool in tools
         ]  # fmt: skip
     return row | {"tools": tools} if tools else row
+
+
+def _as_weight(value: Any) -> Any:
+    """Return a weight of 0.0 or 1.0 as an integer."""
+    return int(value) if isinstance(value, float) and value in (0, 1) else value
 
 
 def _convert_calls(content: Any, before: int) -> Row:

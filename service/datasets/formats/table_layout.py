@@ -23,7 +23,15 @@ _IDS = (
     *("会話id", "对话id", "대화id"),
 )
 _ROLES = (
-    *("role", "sender_type", "author_type", "sender_role", "user_type", "participant_type"),
+    *(
+        "role",
+        "sender_type",
+        "author_type",
+        "author_role",
+        "sender_role",
+        "user_type",
+        "participant_type",
+    ),
     *("participantrole", "speaker", "sender", "from", "author", "direction", "sendername"),
     *("sender_name", "author_name", "角色", "役割", "역할"),
 )
@@ -126,9 +134,21 @@ def _make_conversation(
     turns = [
         {"from": value.get(spread.role, ""), "value": _plain(value.get(spread.text, ""))}
         for value in _sort_messages(values, spread.order)
-        if spread.group or value.get(spread.role) is not None
+        if (spread.group or value.get(spread.role) is not None) and not _is_internal(value)
     ]
     return Record(first, {"conversations": turns}, None, warnings)
+
+
+_PRIVATE = ("private", "is_private", "internal", "is_internal")
+
+
+def _is_internal(value: dict[str, Any]) -> bool:
+    """Return whether a message is a note that the customer never saw."""
+    return str(value.get("public", value.get("is_public"))).casefold() in (
+        "false",
+        "0",
+        "no",
+    ) or any(str(value.get(name)).casefold() in ("true", "1", "yes") for name in _PRIVATE)
 
 
 def _plain(content: Any) -> Any:

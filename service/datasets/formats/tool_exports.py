@@ -176,7 +176,9 @@ def _path_to(leaf: Any, nodes: Mapping[Any, Row], parent: str) -> list[Row]:
 
 # ChatGPT's marks of citations, which its page shows as links: private characters around names, or
 # brackets with the number and the source.
-_CITATION: Final = re.compile(r"\ue200[^\ue201]*\ue201|[\ue200-\ue206]|【\d+[†:][^】]*】")
+_CITATION: Final = re.compile(
+    r"\ue200[^\ue200\ue201]{0,1000}\ue201|[\ue200-\ue206]|【\d+[†:][^】]*】"
+)
 _FRAGMENTS: Final = {"REQUEST": "user", "RESPONSE": "assistant"}
 _SHOWN: Final = ("text", "multimodal_text")
 
@@ -267,7 +269,7 @@ def _cohere(value: Row) -> Iterator[Row]:
 
 def _ideal(value: Row) -> Iterator[Row]:
     """Yield a sample of OpenAI's Evals: messages and the ideal answer, or several."""
-    ideal = value["ideal"][0] if isinstance(value["ideal"], list) else value["ideal"]
+    ideal = next(iter(value["ideal"]), "") if isinstance(value["ideal"], list) else value["ideal"]
     messages = [
         {key: one.get(key) for key in ("role", "content")} for one in objects(value["input"])
     ]
@@ -314,11 +316,9 @@ def _logged(value: Row) -> Iterator[Row]:
         call |= body
     choices, answer = objects(call.get("choices")), at_path(call, "output", "message")
     if choices or answer:
-        answer = answer or at_path(choices[0], "message") or {}
-        messages = [
-            *objects(call.get("messages")),
-            {k: answer[k] for k in _ANSWER if answer.get(k)},
-        ]
+        answer = answer or at_path(choices[0], "message")
+        said = {key: at_path(answer, key) for key in _ANSWER if at_path(answer, key)}
+        messages = [*objects(call.get("messages")), said]
         kept = {key: call[key] for key in ("system", "tools") if call.get(key)}
         yield {"messages": messages, **kept}
     elif (export := find_export(call)) is not None:
@@ -385,14 +385,14 @@ def _intercom(value: Row) -> Iterator[Row]:
 
 
 def _live_chat(value: Row) -> Iterator[Row]:
-    people = {one.get("id"): one.get("type") for one in objects(value["users"])}
+    people = {str(one.get("id")): one.get("type") for one in objects(value["users"])}
     events = objects(at_path(value, "thread", "events"))
     return _desk(
         Post(
             (str(one.get("author_id")),),
             str(one.get("text") or ""),
             seconds(one.get("created_at")),
-            is_bot=people.get(one.get("author_id")) == "agent",
+            is_bot=people.get(str(one.get("author_id"))) == "agent",
             thread="",
         )
         for one in events
@@ -411,7 +411,7 @@ def _jira(value: Row) -> Iterator[Row]:
     return _desk(Post((str(who),), text, is_bot=who != reporter, thread="") for who, text in said)
 
 
-_JIRA_COMMENT: Final = re.compile(r"[^;\n]*\d[^;\n]*;(?P<who>[^;\n]*);(?P<text>.*)", re.DOTALL)
+_JIRA_COMMENT: Final = re.compile(r"[^;\n]{4,40};(?P<who>[^;\n]{0,200});(?P<text>.*)", re.DOTALL)
 
 
 def _jira_table(value: Row) -> Iterator[Row]:
@@ -461,6 +461,7 @@ _EXPORTS: Final = (
     Export(_has("thread_id", thread=list), notes.thread),
     Export(_has("story", questions=list, answers=list), notes.story),
     Export(_has("instruction", instances=list), notes.instances),
+    Export(_has(patterns=list, responses=list), notes.intent),
     Export(lambda v: v.keys() <= {"id", "data"} and _are_texts(v.get("data")), _texts),
     Export(notes.is_classified, notes.classified),
     Export(_has("text", "options", "answer", accept=list), notes.prodigy),
@@ -481,7 +482,7 @@ _EXPORTS: Final = (
     Export(_is_zendesk, _zendesk),
     Export(_has("conversation_parts", source=dict), _intercom),
     Export(_has(users=list, thread=dict), _live_chat),
-    Export(lambda v: "key" in v and "comment" in (v.get("fields") or ()), _jira),
+    Export(lambda v: "key" in v and at_path(v, "fields", "comment") is not None, _jira),
     Export(_has("Issue key", "Summary", "Reporter", "Comment"), _jira_table),
 )
 

@@ -45,7 +45,10 @@ _TRANSCRIPTS = (
     re.compile(r"\[(SYSTEM_PROMPT|/?INST)\] ?"),
     re.compile(r"(?:\A|\s)(USER|ASSISTANT): ?"),
     re.compile(r"(?:\A|\n)(Q|A|Question|Answer): ?"),
+    re.compile(r"(?:\A|\n)<(human|bot)>: ?"),
 )
+# Names alone: a prompt can have them without being a conversation.
+_NAMES = (re.compile(r"(?:\A|\n)(Human|User|Assistant|AI|Bot): ?"),)
 _ENDINGS = re.compile(
     r"(?:<\|(?:im_end|eot|eot_id|end|endoftext|end_of_text|return|END_OF_TURN_TOKEN)\|>"
     r"|<end_of_turn>|<turn\|>|<｜end▁of▁sentence｜>|<eos>|</s>|<s>|\[/SYSTEM_PROMPT\]|\s)*\Z"
@@ -160,13 +163,12 @@ def are_turns(value: Any) -> bool:
 
 def parse_transcript(text: Any) -> list[Row] | None:
     """Return the turns of a text with markers between turns, or None."""
-    for before, turns in _split_at_markers(text):
-        roles = {turn["role"] for turn in turns}
-        if any(_SPECIAL.search(turn["content"]) for turn in turns):
-            return None  # a turn of another role
-        if not before and ({"user", "assistant"} <= roles or len(turns) == 1):
-            return turns
-    return None
+    found = [turns for before, turns in _split_at_markers(text, _NAMES) if not before]
+    if any(_SPECIAL.search(turn["content"]) for turns in found for turn in turns):
+        return None  # a turn of another role
+    whole = (turns for turns in found if {"user", "assistant"} <= {one["role"] for one in turns})
+    alone = (turns for turns in found if len(turns) == 1)
+    return next(whole, None) or next(alone, None)
 
 
 def parse_prompt(text: Any) -> list[Row] | None:
@@ -190,11 +192,13 @@ def strip_next_turn(text: str) -> str:
     return _ENDINGS.sub("", _NEXT_TURN.sub("", text)).strip()
 
 
-def _split_at_markers(text: Any) -> Iterator[tuple[str, list[Row]]]:
+def _split_at_markers(
+    text: Any, more: tuple[re.Pattern[str], ...] = ()
+) -> Iterator[tuple[str, list[Row]]]:
     """Yield the text before the first marker, and the turns, for each kind of marker in a text."""
     if not isinstance(text, str):
         return
-    for markers in _TRANSCRIPTS:
+    for markers in (*_TRANSCRIPTS, *more):
         found = list(markers.finditer(text))
         if not found:
             continue

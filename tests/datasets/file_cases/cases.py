@@ -76,6 +76,7 @@ def jsonl(rows: list[Any]) -> bytes:
 def all_cases() -> tuple[Case, ...]:
     """All cases of all topics."""
     from tests.datasets.file_cases import (
+        chat_exports,
         encodings,
         feedback,
         json_shapes,
@@ -84,5 +85,5 @@ def all_cases() -> tuple[Case, ...]:
         tool_exports,
     )
 
-    modules = (encodings, tables, json_shapes, tool_exports, feedback, repairs)
+    modules = (encodings, tables, json_shapes, tool_exports, chat_exports, feedback, repairs)
     return tuple(case for module in modules for case in module.cases())
