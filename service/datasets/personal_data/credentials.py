@@ -293,9 +293,10 @@ _CODE_WORDS: Final = (
     r"|(?:verification|security|confirmation|authentication|login|sms|2fa|mfa) code"
     r"|\bkode |\bmã |認証|確認コード|ワンタイム|暗証番号|验证码|驗證碼|인증|보안|รหัส|ओटीपी"
 )
-_COMMANDS: Final = "curl|mysql|mariadb|sshpass|redis-cli|docker login|securestring"
+_COMMANDS: Final = "\\bcred(?:ential)?s?\\b|curl|mysql|mariadb|sshpass|redis-cli|docker login|securestring"
 _COMMAND: Final = re.compile(
-    r"\bcurl\b[^\n|;&]{0,400}?\s(?:-u|--user)[ =]{0,3}[\"']?[^\s:\"']{0,64}[\"']?:[\"']?"
+    r"\bcred(?:ential)?s?(?: are| is)?[: ]{1,2}[\w.@-]{2,40}[:/] ?([^\s\"'/]{6,64})"
+    r"|\bcurl\b[^\n|;&]{0,400}?\s(?:-u|--user)[ =]{0,3}[\"']?[^\s:\"']{0,64}[\"']?:[\"']?"
     r"([^\s\"']{3,128})"
     r"|\b(?:mysql|mariadb)[a-z]{0,6}\b[^\n|;&]{0,200}?\s-p([^\s\"'-][^\s\"']{3,64})"
     r"|\b(?:sshpass -p|redis-cli\b[^\n|;&]{0,100}?\s-a|docker login\b[^\n|;&]{0,100}?\s-p)"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 _EMAIL: Final = re.compile(
-    r"(?<![\w.+\-À-ɏ])(?!git@[\w.-]+:)[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@"
+    r"(?<![\w.+\-À-ɏ])(?!git@[\w.-]+:)(?:[A-Za-z]')?[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@"
     r"(?:[A-Za-z0-9-]{1,63}\.){1,8}(?!(?:png|jpe?g|gif|svg|webp|js|css|json|pdf|txt)\b)[A-Za-z]{2,24}\b",
     re.ASCII,
 )

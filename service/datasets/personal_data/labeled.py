@@ -35,7 +35,7 @@ _DATE: Final = (
     rf"|(?i:{_MONTH}) \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?"
     r"|(?:\d{4}|(?:明治|大正|昭和|平成|令和) ?\d{1,2}|民國 ?\d{2,3})"
     r" ?[年년] ?\d{1,2} ?[月월](?: ?\d{1,2} ?[日일])?"
-    r"|(?:19|20)\d{6}"
+    r"|(?:19|20)\d{6}|\d{1,2}[月월] ?\d{1,2}[日일]"
 )
 _NO_HOME: Final = re.compile(
     r"(?:ip|mail|mac|web|wallet|memory|host|server|bind|bitcoin|btc|listen|crypto|deposit|return|public"
@@ -59,7 +59,7 @@ _LABELED: Final = (
     _Labeled(
         "bank_account",
         r"bank (?:account|acct?|a/c)(?: (?:no|number))?|\ba/c(?: no| number)?"
-        r"|\b(?:account|acct) (?:no|number|#)|\bifsc(?: code)?|\bsort code"
+        r"|\b(?:account|acct) (?:no|number|#)|\bacct\b|\b(?:checking|savings)(?: account)?|\bifsc(?: code)?|\bsort code"
         r"|口座番号|口座|(?:[农工建交招中]行|储蓄|借记)卡号?|银行卡号?|银行账[号户]|账号|銀行帳號|帳號|계좌(?: ?번호)?|เลข(?:ที่)?บัญชี"
         r"|(?:tài khoản|\bstk)(?: ngân hàng)?|(?:nomor|no\.?) ?rek(?:ening)?|\brek(?:ening)?\b"
         r"|खाता (?:संख्या|नंबर)|account ko|लेखा संख्या|आईएफएससी|គណនី|\b(?:opay|palmpay|moniepoint|kuda)\b"
@@ -70,6 +70,7 @@ _LABELED: Final = (
         r"|(?:[가-힣]{2}|농협|카카오)(?:은행|뱅크)|บัญชี(?:ธนาคาร)?",
         r"(?i:[a-z]{4}0[a-z0-9]{6})|\d{2}-\d{2}-\d{2}(?!-?\d)|\d(?:[ -]?\d){5,17}",
     ),
+    _Labeled("bank_account", r"\bsort code [\d-]{6,8},? (?:account|acct)", r"\d{6,12}"),
     _Labeled("iban", r"\biban\b", r"[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?"),
     _Labeled(
         "birth_date",
@@ -87,8 +88,8 @@ _LABELED: Final = (
     ),
     _Labeled(
         "drivers_license",
-        r"(?:driver'?s?|driving) licen[cs]e|\bdl (?:no|number)|運転免許証?(?:番号)?|免許証番号"
-        r"|驾驶?[证照]号?码?|駕[照駛]執?照?|운전면허"
+        r"(?:driver'?s?|driving) licen[cs]e|\bdl(?: no| number|:)|運転免許証?(?:番号)?|免許証番号"
+        r"|驾驶?[证照]号?码?|駕[照駛]執?照?|(?:운전)?면허"
         r"|ใบ(?:อนุญาต)?ขับ(?:ขี่|รถ)|(?:giấy phép|bằng) lái(?: xe)?|\bgplx|\bsim [abc]\b|ड्राइविंग लाइसेंस"
         r"|lisensya|führerschein(?:nummer)?|fahrerlaubnis|permis de conduire|licencia de conducir",
         r"[A-Z]{2}\d{2}[ -]?\d{11}|[A-Z]{3}\d{5}[A-Z]{2}\d{2}|\d{17}[\dX]|[A-Z]{2}\d{7,8}[A-Z]"
@@ -110,8 +111,9 @@ _LABELED: Final = (
     ),
     _Labeled(
         "license_plate",
-        r"\b(?:vehicle|car|van|truck|bike|taxi|scooter)s?\b|차량?",
-        r"[A-Z]{2} ?\d{1,2} ?[A-Z]{1,3} ?\d{4}|[A-Z]{2}\d{2} [A-Z]{3}|\d{2,3}[가-힣] ?\d{4}",
+        r"\b(?:vehicle|car|van|truck|bike|taxi|scooter)s?\b|차량?|\bstnk\b|\bxe\b|गाड़ी|वाहन",
+        r"[A-Z]{2} ?\d{1,2} ?[A-Z]{1,3} ?\d{4}|[A-Z]{2}\d{2} [A-Z]{3}|\d{2,3}[가-힣] ?\d{4}"
+        r"|[A-Z]{1,2} \d{1,4} [A-Z]{2,3}|\d{2}[A-Z]\d?-\d{3}\.?\d{2}",
     ),
     _Labeled(
         "coordinates",
@@ -128,7 +130,7 @@ _LABELED: Final = (
         r"(?:\baddress|地址|住所|お届け先|配送先|ที่อยู่|địa chỉ|\balamat|पता|주소|배송지|ঠিকানা|العنوان|အာသယ်|လိပ်စာ|អាសយដ្ឋាន"
         r"|adresse|anschrift|dirección|endereço|tirahan|lieferadresse)"
         r"(?: \([^()\d]{1,20}\))?[\"']?[:：=]",
-        r"(?=[^\n;|]{0,80}(?<![A-Za-z])\d)(?=[!-~]+ [^ ]|[^\n]{0,3}[^\x00-\x7f])(?!\S*@|\S*:|/|0x|\d{1,3}\.\d)[^\s;|\"<>{}=@][^\n;|\"<>{}=@]{7,110}?"
+        r"(?=[^\n;|]{0,80}(?<![A-Za-z])\d)(?=[!-~]+ [^ ]|[^\n]{0,3}[^\x00-\x7f])(?!\S*@|\S*:|/|0x|\d{1,3}\.\d)[^\s;|\"<>{}=@?!][^\n;|\"<>{}=@?!]{7,110}?"
         r"(?=\s*(?:$|[\n;|\"।।]|[.,]? (?:phone|tel|mob|email|contact|dob|电话|電話|手机|โทร|เบอร์|ผู้รับ|sđt|hp|no\. hp"
         r"|फ़?ोन|मोबाइल|전화|연락처|name|收件人|電話番号|please|thanks)|(?<=[a-z\d]{4})\. [A-Z]|。))",
     ),

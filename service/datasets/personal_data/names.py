@@ -251,6 +251,7 @@ _ENGLISH: Final = GuardedPattern(
     rf"|(?:[Ff]ull|[Cc]ustomer|[Pp]atient|[Cc]ontact|[Aa]ccount|[Rr]ecipient|[Ee]mployee"
     rf"|[Ss]tudent)[ _]?"
     rf"[Nn]ame[\"']?[:=] ?[\"']?) ?({_FULL_NAME})",
+    r"\bNAME ?: ?([A-Z][A-Z'’-]+(?: [A-Z][A-Z'’-]+){1,3})(?=\s*(?:$|[\n,;|]))",
     rf"\b(?:[Ss]igned|[Aa]pproved|[Pp]repared|[Rr]eviewed) by ({_FULL_NAME})",
     rf"^(?:Hi|Hello|Dear) ({_NAME}),\s*\n",
     rf"\b[Mm]ain ({_FULL_NAME})(?= bol rah[aei])|(?:^|[.,!] )({_FULL_NAME})(?= here[.,!])",
@@ -389,7 +390,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "hi": (
         GuardedPattern(
             "मैडम|मैम|दीदी|भैया|नाम|श्री|कुमारी|सुश्री|डॉ|प्रिय|धन्यवाद|खाताधारक|आवेदक|ग्राहक|रोगी|मरीज|बोल रह",
-            rf"(?:मेरा|मेरी|मेरो|उनका|उसका)(?: पूरा)? नाम ({_HI_WORD}(?: {_HI_WORD}){{0,3}})(?= (?:है|हो))",
+            rf"(?:मेरा|मेरी|मेरो|उनका|उसका|(?:बच्चे|बेटे|बेटी|पति|पत्नी|पिता|माता|भाई|बहन|मरीज|ग्राहक) का)(?: पूरा)? नाम ({_HI_WORD}(?: {_HI_WORD}){{0,3}})(?= (?:है|हो))",
             rf"(?<![ऀ-ॿ])(?:श्री|श्रीमती|सुश्री|कुमारी|डॉ\.?|डॉक्टर) (?!कृष्ण|राम |गणेश|हनुमान"
             rf"|सत्य |गुरु )({_HI_NAME})"
             rf"(?= {_HI_PARTICLE}|[,।.:\n]|$)",
@@ -402,7 +403,8 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     ),
     "ja": (
         GuardedPattern(
-            "カナ|がな|名義",
+            "カナ|がな|名義|[ァ-ヶー]・[ァ-ヶー]",
+            "([ァ-ヶー]{2,10}(?:・[ァ-ヶー]{1,10}){1,3})(?=さん|様|氏|です|と申|くん)",
             r"(?:(?:フリ|ふり)(?:ガナ|がな)|カナ\)?|名義人?)[:：\s]\s?([ァ-ヶーぁ-ん]{2,8}[ \u3000][ァ-ヶーぁ-ん]{2,8})",
         ),
     ),
