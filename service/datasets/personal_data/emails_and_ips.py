@@ -27,7 +27,8 @@ _AT: Final = (
 _DOT: Final = r"(?:\.|\s?[(\[{<]\s?(?:dot|ドット|\.)\s?[)\]}>]\s?|\s(?:dot|\.)\s)"
 _PART: Final = r"[A-Za-z0-9-]{1,63}"
 _LOCAL: Final = (
-    rf"(?<![\w.+-])[A-Za-z0-9][A-Za-z0-9._%+-]{{0,63}}(?:{_DOT}[A-Za-z0-9][A-Za-z0-9_-]{{0,31}}){{0,2}}"
+    r"(?<![\w.+-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}"
+    rf"(?:{_DOT}[A-Za-z0-9][A-Za-z0-9_-]{{0,31}}){{0,2}}"
 )
 _HIDDEN: Final = re.compile(
     rf"{_LOCAL}{_AT}(?:{_PART}{_DOT}){{1,4}}[A-Za-z]{{2,10}}(?![A-Za-z0-9-])"
