@@ -28,7 +28,8 @@ _JA_BUILDING: Final = (
     r"(?:\ ?[一-龥ァ-ヶーA-Za-z]{1,15}(?:ビル|マンション|ハイツ|荘|コーポ|タワー|アパート|ハウス"
     r"|レジデンス)"
     r"(?:\ ?[A-Z]?\d{1,4}(?:号室?|F|階)?)?"
-    r"|\ [一-龥ァ-ヶーA-Za-z]{1,12}(?:\ ?[一-龥ァ-ヶー]{1,8})?\ ?\d{3,4}(?:号室?)?(?![\d年円個件名月]))?"
+    r"|\ [一-龥ァ-ヶーA-Za-z]{1,12}(?:\ ?[一-龥ァ-ヶー]{1,8})?\ ?\d{3,4}"
+    r"(?:号室?)?(?![\d年円個件名月]))?"
 )
 _JAPANESE: Final = _addresses(
     "都|道|府|県|丁目|番地|〒|[市区]..?.?.?.?.?.?[0-9]{1,4}-[0-9]",
@@ -116,7 +117,8 @@ _TOWN: Final = (
 )
 _PIN: Final = r"[1-8]\d{2}\ ?\d{3}"
 _BY_PARTS: Final = rf"""(?<![\w.#-])
-    (?:Bl(?:k|oc?k)\.?\ \d{{1,4}}[A-Z]?\ (?:[A-Z][A-Za-z.’']{{1,15}}\ ){{1,4}}\d{{0,3}},?\ ?\#\d{{1,2}}-\d{{1,4}}
+    (?:Bl(?:k|oc?k)\.?\ \d{{1,4}}[A-Z]?\ (?:[A-Z][A-Za-z.’']{{1,15}}\ ){{1,4}}
+    \d{{0,3}},?\ ?\#\d{{1,2}}-\d{{1,4}}
     (?:,?\ (?:Singapore|S)?\ ?\(?\d{{6}}\)?)?
     |{_UNIT}(?:,?\ {_UNIT}){{0,3}}(?:,?\ \d{{1,4}}[A-Z]?)?
     (?=[^\n;:?!]{{0,120}}\b{_TOWN}(?![\w])|[^\n;:?!]{{0,120}}[ -]{_PIN}\b)(?:,?\ {_PART}){{1,8}}
@@ -125,11 +127,13 @@ _BY_PARTS: Final = rf"""(?<![\w.#-])
     |(?:Village|Vill\.|At|Near)\ [A-Z][a-z]{{2,20}}),
     (?=[^\n;:?!]{{0,160}}[ -]{_PIN}\b)
     (?:\ {_PART}(?=,|\ ?-|\ {_PIN}),?){{1,7}}(?:\ ?-\ ?|\ ){_PIN}\b
+    |(?:Brgy\.?|Barangay)\ {_PART},\ (?:[A-Z][a-z]{{2,15}}\ ){{1,2}}City\b
     |(?:Sitio|Purok)\ [A-Z\d]\w{{0,20}},(?=\ (?:Brgy|Barangay|Bgy))(?:\ {_PART},?){{1,5}})"""
 _ENGLISH_PARTS: Final = _addresses(
     r"(?:Flat|Suite|House|Plot|Door|Unit|Shop|Room|Block|Blk|Lot|Purok|No)\.? ?(?:No\.?"
     r"|#)? ?[A-Z]?-?[0-9]"
-    r"|Block [A-Z]|# ?[0-9]{1,5}[A-Z]?,? [A-Z0-9]|[0-9](?:/[A-Z])?, [A-Z]|Sitio|Purok|Village"
+    r"|Block [A-Z]|# ?[0-9]{1,5}[A-Z]?,? [A-Z0-9]|[0-9](?:/[A-Z])?, [A-Z]|Sitio|Purok|Brgy"
+    r"|Barangay|Village"
     r"|Vill\.",
     _BY_PARTS,
 )
@@ -157,9 +161,13 @@ _KHMER: Final = _addresses(
 )
 _ENGLISH: Final = _addresses(
     "St|Road|Rd|Ave|Lane|Ln|Dr|Boulevard|Blvd|Way|Court|Ct|Pl|Sq|Terrace|Close|Cres"
-    "|Highway|Hwy|Parkway|Pkwy|, [A-Z][A-Z] [0-9][0-9][0-9][0-9][0-9]|[A-Z][0-9][A-Z0-9]? [0-9][A-Z][A-Z]",
-    rf"""(?<![\d/])\b(?:Studio\ |Flat\ )?\d{{1,5}}[A-Z]?,?(?:\ [A-Z][\w'’.]{{1,20}}){{1,4}}
-    (?:,?\ (?:Apt|Unit|Suite|Ste|Flat)\.?\ ?\w{{1,6}})?(?:,\ [A-Z][a-z]{{1,20}}(?:\ [A-Z][a-z]{{1,20}}){{0,2}}){{1,2}},
+    "|Highway|Hwy|Parkway|Pkwy|[AFD]PO A[AEP] |, [A-Z][A-Z] [0-9][0-9][0-9][0-9][0-9]"
+    "|[A-Z][0-9][A-Z0-9]? [0-9][A-Z][A-Z]",
+    rf"""(?:PSC|CMR|Unit|USS)\ [A-Z\d][\w\ ]{{1,20}},?\ (?:Box\ \d{{1,5}},?\ )?
+    [AFD]PO\ A[AEP]\ \d{{5}}
+    |(?<![\d/])\b(?:Studio\ |Flat\ )?\d{{1,5}}[A-Z]?,?(?:\ [A-Z][\w'’.]{{1,20}}){{1,4}}
+    (?:,?\ (?:Apt|Unit|Suite|Ste|Flat)\.?\ ?\w{{1,6}})?
+    (?:,\ [A-Z][a-z]{{1,20}}(?:\ [A-Z][a-z]{{1,20}}){{0,2}}){{1,2}},
     \ (?:[A-Z]{{2}}\ \d{{5}}(?:-\d{{4}})?|[A-Z]{{1,2}}\d[A-Z\d]?\ \d[A-Z]{{2}})\b
     |(?<![\d/])\b\d{{1,5}}(?:/\d{{1,4}})?[A-Z]?
     \ (?:(?:[A-Z][a-z'’.]{{1,20}}|\d{{1,3}}(?:st|nd|rd|th)|[NSEW]\.?)\ ){{1,3}}{_EN_STREET}(?!\w)
@@ -174,12 +182,16 @@ _EUROPEAN: Final = _addresses(
     r"(?i:stra(?:ß|ss)e|str\.|platz|weg|allee|gasse|ring|ufer|\brue|avenue|boulevard|chemin|place|impasse"
     r"|\bcalle|avenida|plaza|paseo|camino|\brua|travessa|alameda|\bvia|viale|piazza)",
     rf"""(?:[A-ZÄÖÜ][\wÄÖÜäöüß-]{{1,24}}(?:stra(?:ß|ss)e|str\.|platz|weg|allee|gasse|ring|ufer)
-    |[A-ZÄÖÜ][\wäöüß-]{{2,20}}[\ -](?:Stra(?:ß|ss)e|Str\.|Platz|Weg|Allee|Gasse|Ring))\ \d{{1,4}}\ ?[a-z]?\b
+    |[A-ZÄÖÜ][\wäöüß-]{{2,20}}[\ -](?:Stra(?:ß|ss)e|Str\.|Platz|Weg|Allee|Gasse|Ring))
+    \ \d{{1,4}}\ ?[a-z]?\b
     (?:,?\s{{1,2}}(?:D-)?\d{{4,5}}\ {_EU_TOWN})?
-    |\d{{1,4}}(?:\ ?(?:bis|ter))?,?\ (?:rue|avenue|boulevard|chemin|place|impasse|allée|quai)\ [^\n,;.]{{3,40}}
+    |\d{{1,4}}(?:\ ?(?:bis|ter))?,?\ (?:rue|avenue|boulevard|chemin|place|impasse|allée|quai)
+    \ [^\n,;.]{{3,40}}
     (?:,\s\d{{5}}\ {_EU_TOWN})?
-    |(?:Calle|C/|Avenida|Av\.|Plaza|Paseo|Camino|Rua|R\.|Travessa|Alameda|Via|Viale|Piazza)\ [^\n,;.\d]{{3,40}},?
-    \ (?:n[.º°o]{{1,2}}\ ?)?\d{{1,5}}(?:,\ [^\n,;]{{2,30}}){{0,4}}(?:,?\ \d{{4,5}}(?:-\d{{3}})?(?:\ {_EU_TOWN})?)?""",
+    |(?:Calle|C/|Avenida|Av\.|Plaza|Paseo|Camino|Rua|R\.|Travessa|Alameda|Via|Viale|Piazza)
+    \ [^\n,;.\d]{{3,40}},?
+    \ (?:n[.º°o]{{1,2}}\ ?)?\d{{1,5}}(?:,\ [^\n,;]{{2,30}}){{0,4}}
+    (?:,?\ \d{{4,5}}(?:-\d{{3}})?(?:\ {_EU_TOWN})?)?""",
 )
 _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     **dict.fromkeys(("de", "es", "fr", "it", "nl", "pt"), (_EUROPEAN,)),

@@ -68,7 +68,8 @@ _FORMATS: Final = {
     "(?:pat|sat)\\.": r"[\w-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{20}",  # Harness
     "rdme_": "[a-z0-9]{70}",
     "waka_": "[a-f0-9-]{36}",
-    "(?:sdk|api|mob|(?:pub|sub|sec)-c)-": "[a-z0-9]{8}-(?:[a-z0-9]{4}-){3}[a-z0-9]{12}",  # LaunchDarkly
+    # LaunchDarkly, PubNub
+    "(?:sdk|api|mob|(?:pub|sub|sec)-c)-": "[a-z0-9]{8}-(?:[a-z0-9]{4}-){3}[a-z0-9]{12}",
     "ATBB": "[A-Za-z0-9]{28,40}",
     "npm_": "[A-Za-z0-9]{30,48}",
     "pypi-": r"[\w-]{32,250}",
@@ -193,9 +194,11 @@ _PEM: Final = re.compile(
 )
 # A value after a name such as api_key, with letters and digits.
 _NAMED: Final = re.compile(
-    r"(key(?:[ _-]?id)?|secret|token|authorization|bearer|ssws|_pat|auth|sig|code|sess(?:ion)?[_-]?(?:id)?|sid"
+    r"(key(?:[ _-]?id)?|secret|token|authorization|bearer|ssws|_pat|auth|sig|code"
+    r"|sess(?:ion)?[_-]?(?:id)?|sid"
     r"|キー|トークン|密[钥鑰]|令牌|키|토큰|khóa (?:api|bí mật)|kunci (?:api|rahasia)|คีย์|โทเค็น"
-    r"|कुंजी|टोकन|एपीआई की)[\"'`]{0,2}(?:\s{0,3}(?:=>|[:?]{0,3}=|:|is|は|是|는|은|คือ|là|adalah)\s{0,3}"
+    r"|कुंजी|टोकन|एपीआई की)[\"'`]{0,2}(?:\s{0,3}(?:=>|[:?]{0,3}=|:|is|は|是|는|은|คือ|là"
+    r"|adalah)\s{0,3}"
     r"|(?<=[\"']),\s?(?=[\"'])|\s)[\"'`「]{0,2}"
     r"([A-Za-z0-9_\-./+~%]{16,512}={0,2})",
     re.IGNORECASE | re.ASCII,
@@ -243,12 +246,14 @@ _PASSWORD: Final = re.compile(
     r"| wi-?fi)?"
     r"|(?<![a-z])(?:pwd|db_pass|pw(?= ?[:=]))(?![a-z])"
     r"|\buser(?:name)?[ :=]{1,3}\S{1,40}[ ,;/]{1,3}pass(?= )|(?<=[a-z]_)pwd|_pass(?= ?[:=])"
-    r"|(?<![a-z])pass(?=[:=])|(?<![a-z])pass (?:for|to|of) (?:(?:the|my|our) )?[\w-]{2,20}(?=:)|비번|รหัส(?:ผ่าน)?(?= ?wi-?fi| ?:)(?: ?wi-?fi)?"
+    r"|(?<![a-z])pass(?=[:=])|(?<![a-z])pass (?:for|to|of) (?:(?:the|my|our) )?[\w-]{2,20}(?=:)"
+    r"|비번|รหัส(?:ผ่าน)?(?= ?wi-?fi| ?:)(?: ?wi-?fi)?"
     r"|パスワード|暗証番号|密[码碼]|口令|비밀번호|패스워드|암호"
     r"|รหัสผ่าน|พาสเวิร์ด|mật khẩu(?: của tôi| wi-?fi)?|(?:kata )?sandi(?: saya| wi-?fi)?"
     r"|(?:ពាក្យ|លេខ)សម្ងាត់"
     r"|contraseña|mot de passe|kennwort|passwort|पासवर्ड)"
-    r"[\"'`]{0,2}(?:\s{0,3}(?:[:=!]{1,2}=|=>|=)(?!\s*$)[ \t]{0,3}|\s{0,3}(?::|value=|is|was|は|が|是|为|為|：|은|는|คือ|là|adalah|ay|है|ist|est|es)?\s{0,3})"
+    r"[\"'`]{0,2}(?:\s{0,3}(?:[:=!]{1,2}=|=>|=)(?!\s*$)[ \t]{0,3}|\s{0,3}(?::|value=|is|was|は"
+    r"|が|是|为|為|：|은|는|คือ|là|adalah|ay|है|ist|est|es)?\s{0,3})"
     r"[\"'`「『]{0,2}([!-~]{6,64})",
     re.IGNORECASE,
 )
@@ -293,9 +298,12 @@ _CODE_WORDS: Final = (
     r"|(?:verification|security|confirmation|authentication|login|sms|2fa|mfa) code"
     r"|\bkode |\bmã |認証|確認コード|ワンタイム|暗証番号|验证码|驗證碼|인증|보안|รหัส|ओटीपी"
 )
-_COMMANDS: Final = "curl|mysql|mariadb|sshpass|redis-cli|docker login|securestring"
+_COMMANDS: Final = (
+    "\\bcred(?:ential)?s?\\b|curl|mysql|mariadb|sshpass|redis-cli|docker login|securestring"
+)
 _COMMAND: Final = re.compile(
-    r"\bcurl\b[^\n|;&]{0,400}?\s(?:-u|--user)[ =]{0,3}[\"']?[^\s:\"']{0,64}[\"']?:[\"']?"
+    r"\bcred(?:ential)?s?(?: are| is)?[: ]{1,2}[\w.@-]{2,40}[:/] ?([^\s\"'/]{6,64})"
+    r"|\bcurl\b[^\n|;&]{0,400}?\s(?:-u|--user)[ =]{0,3}[\"']?[^\s:\"']{0,64}[\"']?:[\"']?"
     r"([^\s\"']{3,128})"
     r"|\b(?:mysql|mariadb)[a-z]{0,6}\b[^\n|;&]{0,200}?\s-p([^\s\"'-][^\s\"']{3,64})"
     r"|\b(?:sshpass -p|redis-cli\b[^\n|;&]{0,100}?\s-a|docker login\b[^\n|;&]{0,100}?\s-p)"
@@ -304,7 +312,8 @@ _COMMAND: Final = re.compile(
     re.IGNORECASE,
 )
 _LOGIN_WORDS: Final = (
-    r"passw|pass[:=]|\bpass (?:for|to|of) |\bpw ?[:=]|សម្ងាត់|비번|รหัส|pass(?:phrase|code)|pwd|db_pass|パスワード"
+    r"passw|pass[:=]|\bpass (?:for|to|of) |\bpw ?[:=]|សម្ងាត់|비번|รหัส|pass(?:phrase|code)|pwd"
+    r"|db_pass|パスワード"
     r"|暗証番号|密[码碼]|口令|비밀번호"
     "|패스워드|암호|พาสเวิร์ด|mật khẩu|sandi|contraseña|mot de passe|kennwort|पासवर्ड"
 )

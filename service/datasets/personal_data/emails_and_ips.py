@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 _EMAIL: Final = re.compile(
-    r"(?<![\w.+\-À-ɏ])(?!git@[\w.-]+:)[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@"
+    r"(?<![\w.+\-À-ɏ])(?!git@[\w.-]+:)(?:[A-Za-z]')?[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@"
     r"(?:[A-Za-z0-9-]{1,63}\.){1,8}(?!(?:png|jpe?g|gif|svg|webp|js|css|json|pdf|txt)\b)[A-Za-z]{2,24}\b",
     re.ASCII,
 )
@@ -26,7 +26,10 @@ _AT: Final = (
 )
 _DOT: Final = r"(?:\.|\s?[(\[{<]\s?(?:dot|ドット|\.)\s?[)\]}>]\s?|\s(?:dot|\.)\s)"
 _PART: Final = r"[A-Za-z0-9-]{1,63}"
-_LOCAL: Final = rf"(?<![\w.+-])[A-Za-z0-9][A-Za-z0-9._%+-]{{0,63}}(?:{_DOT}[A-Za-z0-9][A-Za-z0-9_-]{{0,31}}){{0,2}}"
+_LOCAL: Final = (
+    r"(?<![\w.+-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}"
+    rf"(?:{_DOT}[A-Za-z0-9][A-Za-z0-9_-]{{0,31}}){{0,2}}"
+)
 _HIDDEN: Final = re.compile(
     rf"{_LOCAL}{_AT}(?:{_PART}{_DOT}){{1,4}}[A-Za-z]{{2,10}}(?![A-Za-z0-9-])"
     rf"|{_LOCAL} at (?:{_PART} dot ){{1,3}}(?:com|org|net|co|io|jp|th|vn|id|ph|cn|tw|hk|kr"

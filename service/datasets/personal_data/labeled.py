@@ -31,15 +31,17 @@ _MONTH: Final = (
 )
 _DATE: Final = (
     r"(?:19|20|25)\d\d[-/. ]\d{1,2}[-/. ]\d{1,2}|\d{1,2}[-/. ]\d{1,2}[-/. ](?:19|20|25)?\d\d"
-    rf"|\d{{1,2}}[-/.](?i:{_MONTH})[-/.]\d{{2,4}}|\d{{1,2}}(?:st|nd|rd|th)?(?: of| ng)? (?i:{_MONTH})(?:,? (?:năm |พ\.ศ\. ?)?\d{{4}})?"
+    rf"|\d{{1,2}}[-/.](?i:{_MONTH})[-/.]\d{{2,4}}|\d{{1,2}}(?:st|nd|rd|th)?(?: of"
+    rf"| ng)? (?i:{_MONTH})(?:,? (?:năm |พ\.ศ\. ?)?\d{{4}})?"
     rf"|(?i:{_MONTH}) \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?"
     r"|(?:\d{4}|(?:明治|大正|昭和|平成|令和) ?\d{1,2}|民國 ?\d{2,3})"
     r" ?[年년] ?\d{1,2} ?[月월](?: ?\d{1,2} ?[日일])?"
-    r"|(?:19|20)\d{6}"
+    r"|(?:19|20)\d{6}|\d{1,2}[月월] ?\d{1,2}[日일]"
 )
 _NO_HOME: Final = re.compile(
     r"(?:ip|mail|mac|web|wallet|memory|host|server|bind|bitcoin|btc|listen|crypto|deposit|return|public"
-    r"|network|base|target|source|destination|start|end|邮箱|邮件|网站|ip|メール|이메일|อีเมล)[ _-]?$",
+    r"|network|base|target|source|destination|start|end|邮箱|邮件|网站|ip|メール|이메일"
+    r"|อีเมล)[ _-]?$",
     re.IGNORECASE,
 )
 """Words before an address that is nobody's home."""
@@ -51,7 +53,8 @@ _PLATE: Final = (
     r"|[A-Z]{3}[ -]?\d{2,3}[ -]?[A-Z]{2}|\d{2}[A-Z]{1,2}\d?[ -]?\d{3}\.?\d{2}"
     r"|[A-Z]{1,3}[ -]?\d{1,4}(?:[ -]?[A-Z]{1,3})?|\d{1,4}[ -]?[A-Z]{2,3}"
     r"|[一-鿿][A-Z] ?[·・]? ?[A-Z0-9]{5,6}|[一-鿿]{1,4} ?\d{2,3} ?[ぁ-ん] ?\d{1,2}-?\d{2}"
-    r"|\d{2,3}[가-힣] ?\d{4}|\d?[ก-ฮ]{2}[ -]?\d{1,4}(?: กรุงเทพ(?:มหานคร|ฯ)?| กทม\.?)?|[A-Z]{1,3}[ -][A-Z]{1,2}[ -]\d{1,4}[EH]?"
+    r"|\d{2,3}[가-힣] ?\d{4}|\d?[ก-ฮ]{2}[ -]?\d{1,4}(?: กรุงเทพ(?:มหานคร|ฯ)?| กทม\.?)?"
+    r"|[A-Z]{1,3}[ -][A-Z]{1,2}[ -]\d{1,4}[EH]?"
     r"|\d{2} ?[A-Z]{1,3} ?\d{2,5}"
 )
 _DEGREES: Final = r"\d{1,3}°\d{1,2}['′]\d{1,2}(?:\.\d+)?[\"″]?"
@@ -59,17 +62,22 @@ _LABELED: Final = (
     _Labeled(
         "bank_account",
         r"bank (?:account|acct?|a/c)(?: (?:no|number))?|\ba/c(?: no| number)?"
-        r"|\b(?:account|acct) (?:no|number|#)|\bifsc(?: code)?|\bsort code"
-        r"|口座番号|口座|(?:[农工建交招中]行|储蓄|借记)卡号?|银行卡号?|银行账[号户]|账号|銀行帳號|帳號|계좌(?: ?번호)?|เลข(?:ที่)?บัญชี"
+        r"|\b(?:account|acct) (?:no|number|#)|\bacct\b|\b(?:checking|savings)(?: account)?"
+        r"|\bifsc(?: code)?|\bsort code"
+        r"|口座番号|口座|(?:[农工建交招中]行|储蓄|借记)卡号?|银行卡号?|银行账[号户]|账号"
+        r"|銀行帳號|帳號|계좌(?: ?번호)?|เลข(?:ที่)?บัญชี"
         r"|(?:tài khoản|\bstk)(?: ngân hàng)?|(?:nomor|no\.?) ?rek(?:ening)?|\brek(?:ening)?\b"
         r"|खाता (?:संख्या|नंबर)|account ko|लेखा संख्या|आईएफएससी|គណនី|\b(?:opay|palmpay|moniepoint|kuda)\b"
-        r"|, acc(?:oun)?t|(?:支店|銀行|口座番号[はが:：]?) ?(?:普通|当座)(?:預金)?|ゆうちょ(?:銀行)? ?記号|記号 ?\d{5} ?番号|ゆうちょ.{0,12}番号"
-        r"|\b(?:gtb(?:ank)?|fcmb|first bank|access bank|zenith|uba|bdo|bpi|metrobank|landbank|bca|bni|bri|mandiri|bsi|cimb|hdfc"
+        r"|, acc(?:oun)?t|(?:支店|銀行|口座番号[はが:：]?) ?(?:普通|当座)(?:預金)?"
+        r"|ゆうちょ(?:銀行)? ?記号|記号 ?\d{5} ?番号|ゆうちょ.{0,12}番号"
+        r"|\b(?:gtb(?:ank)?|fcmb|first bank|access bank|zenith|uba|bdo|bpi|metrobank|landbank"
+        r"|bca|bni|bri|mandiri|bsi|cimb|hdfc"
         r"|icici|axis|sbi|dbs|posb|ocbc|uob|maybank|vietcombank|vcb|techcombank|bidv|vietinbank|kbank|scb)"
         r"(?: (?:savings|current|acc(?:oun)?t|a/c|rek(?:ening)?|stk|no\.?))?"
         r"|(?:[가-힣]{2}|농협|카카오)(?:은행|뱅크)|บัญชี(?:ธนาคาร)?",
         r"(?i:[a-z]{4}0[a-z0-9]{6})|\d{2}-\d{2}-\d{2}(?!-?\d)|\d(?:[ -]?\d){5,17}",
     ),
+    _Labeled("bank_account", r"\bsort code [\d-]{6,8},? (?:account|acct)", r"\d{6,12}"),
     _Labeled("iban", r"\biban\b", r"[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?"),
     _Labeled(
         "birth_date",
@@ -81,14 +89,15 @@ _LABELED: Final = (
         r"|\blahir(?: tanggal)?(?: di [A-Z][a-z]{2,20},)?|\bttl\b ?:? ?[A-Z][a-z]{2,20},"
         r"|जन्म ?(?:तिथि|तारीख|दिन|दिनांक)?|kaarawan|kapanganakan|ipinanganak(?: (?:ako )?noong)?"
         r"|ថ្ងៃ(?:ខែឆ្នាំ)?កំណើត|জন্ম ?(?:তারিখ|দিন)|تاريخ (?:الميلاد|الولادة)|မွေး(?:သက္ကရာဇ်|နေ့)"
-        r"|geburtsdatum|geboren(?: am)?|né(?:e)? le|date de naissance|fecha de nacimiento|nacid[oa] el"
+        r"|geburtsdatum|geboren(?: am)?|né(?:e)? le|date de naissance|fecha de nacimiento"
+        r"|nacid[oa] el"
         r"|data de nascimento|nascid[oa] em",
         _DATE,
     ),
     _Labeled(
         "drivers_license",
-        r"(?:driver'?s?|driving) licen[cs]e|\bdl (?:no|number)|運転免許証?(?:番号)?|免許証番号"
-        r"|驾驶?[证照]号?码?|駕[照駛]執?照?|운전면허"
+        r"(?:driver'?s?|driving) licen[cs]e|\bdl(?: no| number|:)|運転免許証?(?:番号)?|免許証番号"
+        r"|驾驶?[证照]号?码?|駕[照駛]執?照?|(?:운전)?면허"
         r"|ใบ(?:อนุญาต)?ขับ(?:ขี่|รถ)|(?:giấy phép|bằng) lái(?: xe)?|\bgplx|\bsim [abc]\b|ड्राइविंग लाइसेंस"
         r"|lisensya|führerschein(?:nummer)?|fahrerlaubnis|permis de conduire|licencia de conducir",
         r"[A-Z]{2}\d{2}[ -]?\d{11}|[A-Z]{3}\d{5}[A-Z]{2}\d{2}|\d{17}[\dX]|[A-Z]{2}\d{7,8}[A-Z]"
@@ -104,19 +113,22 @@ _LABELED: Final = (
         r"|車號|车号"
         r"|फ़?लाइसेंस प्लेट|ស្លាកលេខ"
         r"|ナンバー(?:プレート)?|車両番号|车牌(?:号码?)?|車牌(?:號碼?)?|차량 ?번호|번호판"
-        r"|ทะเบียน(?:รถ)?|biển (?:số|kiểm soát)(?: xe)?|plat (?:nomor|mobil|motor)(?: (?:mobil|motor)(?: (?:saya|nya))?)?"
+        r"|ทะเบียน(?:รถ)?|biển (?:số|kiểm soát)(?: xe)?|plat (?:nomor|mobil|motor)(?: (?:mobil"
+        r"|motor)(?: (?:saya|nya))?)?"
         r"|\bnopol|(?:nomor|no\.?) polisi|(?:गाड़ी|वाहन)(?: का)? नंबर",
         _PLATE,
     ),
     _Labeled(
         "license_plate",
-        r"\b(?:vehicle|car|van|truck|bike|taxi|scooter)s?\b|차량?",
-        r"[A-Z]{2} ?\d{1,2} ?[A-Z]{1,3} ?\d{4}|[A-Z]{2}\d{2} [A-Z]{3}|\d{2,3}[가-힣] ?\d{4}",
+        r"\b(?:vehicle|car|van|truck|bike|taxi|scooter)s?\b|차량?|\bstnk\b|\bxe\b|गाड़ी|वाहन",
+        r"[A-Z]{2} ?\d{1,2} ?[A-Z]{1,3} ?\d{4}|[A-Z]{2}\d{2} [A-Z]{3}|\d{2,3}[가-힣] ?\d{4}"
+        r"|[A-Z]{1,2} \d{1,4} [A-Z]{2,3}|\d{2}[A-Z]\d?-\d{3}\.?\d{2}",
     ),
     _Labeled(
         "coordinates",
         r"\bgps\b|coordinates?|\blat(?:itude)?\b(?:/lo?ng(?:itude)?\b)?|\blocation(?: pin)?"
-        r"|(?:\bi'?m|\bam|\bis|\bare|located|seen|live|meet(?: me)?|house|home|parked|position) (?:at|near)"
+        r"|(?:\bi'?m|\bam|\bis|\bare|located|seen|live|meet(?: me)?|house|home|parked"
+        r"|position) (?:at|near)"
         r"|\bpin\b|緯度(?:経度|經度)?|座標|位置|坐标|纬度|緯度|위도|좌표|พิกัด"
         r"|tọa độ|toạ độ|koordinat|निर्देशांक",
         r"-?\d{1,3}\.\d{3,}°?(?: ?[NS])?\s{0,2}[,;/]?\s{0,2}"
@@ -125,12 +137,16 @@ _LABELED: Final = (
     ),
     _Labeled(
         "address",
-        r"(?:\baddress|地址|住所|お届け先|配送先|ที่อยู่|địa chỉ|\balamat|पता|주소|배송지|ঠিকানা|العنوان|အာသယ်|လိပ်စာ|អាសយដ្ឋាន"
+        r"(?:\baddress|地址|住所|お届け先|配送先|ที่อยู่|địa chỉ|\balamat|पता|주소|배송지|ঠিকানা"
+        r"|العنوان|အာသယ်|လိပ်စာ|អាសយដ្ឋាន"
         r"|adresse|anschrift|dirección|endereço|tirahan|lieferadresse)"
         r"(?: \([^()\d]{1,20}\))?[\"']?[:：=]",
-        r"(?=[^\n;|]{0,80}(?<![A-Za-z])\d)(?=[!-~]+ [^ ]|[^\n]{0,3}[^\x00-\x7f])(?!\S*@|\S*:|/|0x|\d{1,3}\.\d)[^\s;|\"<>{}=@][^\n;|\"<>{}=@]{7,110}?"
-        r"(?=\s*(?:$|[\n;|\"।।]|[.,]? (?:phone|tel|mob|email|contact|dob|电话|電話|手机|โทร|เบอร์|ผู้รับ|sđt|hp|no\. hp"
-        r"|फ़?ोन|मोबाइल|전화|연락처|name|收件人|電話番号|please|thanks)|(?<=[a-z\d]{4})\. [A-Z]|。))",
+        r"(?=[^\n;|]{0,80}(?<![A-Za-z])\d)(?=[!-~]+ [^ ]|[^\n]{0,3}[^\x00-\x7f])(?!\S*@|\S*:|/"
+        r"|0x|\d{1,3}\.\d)[^\s;|\"<>{}=@?!][^\n;|\"<>{}=@?!]{7,110}?"
+        r"(?=\s*(?:$|[\n;|\"।।]|[.,]? (?:phone|tel|mob|email|contact|dob|电话|電話|手机|โทร"
+        r"|เบอร์|ผู้รับ|sđt|hp|no\. hp"
+        r"|फ़?ोन|मोबाइल|전화|연락처|name|收件人|電話番号|please|thanks)|(?<=[a-z\d]{4})\. [A-Z]"
+        r"|。))",
     ),
     _Labeled("us_ssn", r"\bssn\b|social security(?: (?:no|number))?", r"\d{3}[- ]?\d{2}[- ]?\d{4}"),
     _Labeled("ng_nin", r"\bnin\b|national identification number", r"\d{4}[ -]?\d{3}[ -]?\d{4}"),
@@ -157,7 +173,8 @@ _LABELED: Final = (
 # Between a word and its value: "number", "is" and "my" in each language, and marks.
 _BETWEEN: Final = (
     r"(?:[\s:=：#*_|\"'`「『（(]|\.\s|\([^()\d]{1,20}\)|no\.?|number|nomor|numero|番号|号码?|號碼?|번호|เลขที่|số|"
-    r"is|was|slip|shows?|card|saya|ko|ay|adalah|của tôi|là|คือ|は|が|是|为|為|은|는|है|मेरी|मेरा|of|to|the|my|his|her|on"
+    r"is|was|slip|shows?|card|saya|ko|ay|adalah|của tôi|là|คือ|は|が|是|为|為|은|는|है|मेरी|मेरा|of"
+    r"|to|the|my|his|her|on"
     r"|bank|account|vào|ผม|ฉัน|code|कोड|संख्या|नंबर|16[- ]digit|กสิกร(?:ไทย)?|ไทยพาณิชย์|กรุง(?:ไทย|เทพ)"
     r"|(?!order|invoice|ref|ticket)(?-i:[A-Z][A-Za-z]{1,14})(?![A-Za-z])|នៃ|គឺ|៖|លេខ){0,8}?"
 )

@@ -238,7 +238,8 @@ _KM_NAME: Final = r"(?!និង|អ្នក|គឺ|សូម)[ក-៓]{2,12} [
 _ENGLISH: Final = GuardedPattern(
     r"[Nn]ame|NAME|naam|I am|I'm"
     r"|his is"
-    rf"|Sincerely|egards|[Tt]hanks|Yours|Cheers|igned,|Best|armly|espectfully|(?:{_PERSONS})(?: \d{{1,2}})?:|(?:my|[Mm]y|his"
+    rf"|Sincerely|egards|[Tt]hanks|Yours|Cheers|igned,|Best|armly|espectfully"
+    rf"|(?:{_PERSONS})(?: \d{{1,2}})?:|(?:my|[Mm]y|his"
     rf"|her) (?:{_RELATIVES})\b|"
     r"^(?:Hi|Hello|Dear) |(?:igned|pproved|repared|eviewed) by |bol rah| here[.,!]",
     rf"\b(?:[Mm]y (?:full )?name (?:is|na)|[Nn]ame's|[Mm]era naam|[Tt]his is(?= {_CAP} (?:from"
@@ -251,6 +252,7 @@ _ENGLISH: Final = GuardedPattern(
     rf"|(?:[Ff]ull|[Cc]ustomer|[Pp]atient|[Cc]ontact|[Aa]ccount|[Rr]ecipient|[Ee]mployee"
     rf"|[Ss]tudent)[ _]?"
     rf"[Nn]ame[\"']?[:=] ?[\"']?) ?({_FULL_NAME})",
+    r"\bNAME ?: ?([A-Z][A-Z'’-]+(?: [A-Z][A-Z'’-]+){1,3})(?=\s*(?:$|[\n,;|]))",
     rf"\b(?:[Ss]igned|[Aa]pproved|[Pp]repared|[Rr]eviewed) by ({_FULL_NAME})",
     rf"^(?:Hi|Hello|Dear) ({_NAME}),\s*\n",
     rf"\b[Mm]ain ({_FULL_NAME})(?= bol rah[aei])|(?:^|[.,!] )({_FULL_NAME})(?= here[.,!])",
@@ -267,7 +269,9 @@ _ANY: Final = (
     ),
     GuardedPattern(
         r"<[^ <>@]+@",
-        r"(?:^|[:,;] ?|\n)[\"']?([^\Wa-z\d_][^\s\d<>@:,;\"]{0,24}(?: [^\s\d<>@:,;\"]{1,24}){1,3}|[^\x00-\x7f]{2,12})[\"']? ?(?=<[^\s<>@]+@)",
+        r"(?:^|[:,;] ?"
+        r"|\n)[\"']?([^\Wa-z\d_][^\s\d<>@:,;\"]{0,24}(?: [^\s\d<>@:,;\"]{1,24}){1,3}"
+        r"|[^\x00-\x7f]{2,12})[\"']? ?(?=<[^\s<>@]+@)",
     ),
 )
 _AR: Final = "[ء-ي]{2,14}"
@@ -277,7 +281,8 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "ar": (
         GuardedPattern(
             "سم|السيد|دكتور|أستاذ|عميل|مريض",
-            rf"(?:اسمي|(?:ال)?(?:سيد|دكتور|أستاذ|مهندس|عميل|مريض)ة?|(?:ال)?اسم(?: الكامل)? ?[::]) ({_AR_NAME})",
+            rf"(?:اسمي|(?:ال)?(?:سيد|دكتور|أستاذ|مهندس|عميل|مريض)ة?"
+            rf"|(?:ال)?اسم(?: الكامل)? ?[::]) ({_AR_NAME})",
         ),
     ),
     "bn": (
@@ -309,7 +314,8 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "es": (
         GuardedPattern(
             "llamo|ombre|eñor|Sra?\\.|Client|Paciente",
-            rf"\b(?:[Ss]eñora?|[Ss]eñorita|Sra?\.|Don|Doña) ({_NAME})|\b(?:[Mm]e llamo|[Mm]i nombre es"
+            rf"\b(?:[Ss]eñora?|[Ss]eñorita|Sra?\.|Don|Doña) ({_NAME})|\b(?:[Mm]e llamo"
+            rf"|[Mm]i nombre es"
             rf"|(?:Clienta?e?|Paciente|Nombre|Destinatario):) ({_FULL_NAME})",
         ),
     ),
@@ -323,7 +329,8 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "it": (
         GuardedPattern(
             "chiamo|ignor|Sig|Client|Paziente|Nome",
-            rf"\b(?:[Ss]ignora?|Sig\.|Sig\.ra) ({_NAME})|\b(?:[Mm]i chiamo|(?:Cliente|Paziente|Nome):)"
+            rf"\b(?:[Ss]ignora?|Sig\.|Sig\.ra) ({_NAME})|\b(?:[Mm]i chiamo|(?:Cliente|Paziente"
+            rf"|Nome):)"
             rf" ({_FULL_NAME})",
         ),
     ),
@@ -348,7 +355,8 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
             rf"\b(?=[BIKMNPSTbip]){_ID_NOT_AFTER}(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?\.?|Saudari?"
             rf"|Kak|Mas|Mbak|Tuan|Nyonya) ({_NAME})",
             rf"\b[Ss]aya ({_FULL_NAME})(?=[,.]| dari)",
-            rf"\b(?:[Nn]ama saya|[Aa]tas nama|[Nn]ama lengkap:?|[Nn]ama:|a[./]n\.?|[Bb]ernama) ({_NAME})",
+            rf"\b(?:[Nn]ama saya|[Aa]tas nama|[Nn]ama lengkap:?|[Nn]ama:|a[./]n\.?"
+            rf"|[Bb]ernama) ({_NAME})",
             rf"\b(?:Pelanggan|Pasien|Pemohon|Nasabah|Karyawan|Siswa|Wali(?: murid)?)"
             rf" ?: ?((?:I )?{_NAME})",
         ),
@@ -388,8 +396,10 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     ),
     "hi": (
         GuardedPattern(
-            "मैडम|मैम|दीदी|भैया|नाम|श्री|कुमारी|सुश्री|डॉ|प्रिय|धन्यवाद|खाताधारक|आवेदक|ग्राहक|रोगी|मरीज|बोल रह",
-            rf"(?:मेरा|मेरी|मेरो|उनका|उसका)(?: पूरा)? नाम ({_HI_WORD}(?: {_HI_WORD}){{0,3}})(?= (?:है|हो))",
+            "मैडम|मैम|दीदी|भैया|नाम|श्री|कुमारी|सुश्री|डॉ|प्रिय|धन्यवाद|खाताधारक|आवेदक|ग्राहक|रोगी|मरीज"
+            "|बोल रह",
+            rf"(?:मेरा|मेरी|मेरो|उनका|उसका|(?:बच्चे|बेटे|बेटी|पति|पत्नी|पिता|माता|भाई|बहन|मरीज"
+            rf"|ग्राहक) का)(?: पूरा)? नाम ({_HI_WORD}(?: {_HI_WORD}){{0,3}})(?= (?:है|हो))",
             rf"(?<![ऀ-ॿ])(?:श्री|श्रीमती|सुश्री|कुमारी|डॉ\.?|डॉक्टर) (?!कृष्ण|राम |गणेश|हनुमान"
             rf"|सत्य |गुरु )({_HI_NAME})"
             rf"(?= {_HI_PARTICLE}|[,।.:\n]|$)",
@@ -402,8 +412,10 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     ),
     "ja": (
         GuardedPattern(
-            "カナ|がな|名義",
-            r"(?:(?:フリ|ふり)(?:ガナ|がな)|カナ\)?|名義人?)[:：\s]\s?([ァ-ヶーぁ-ん]{2,8}[ \u3000][ァ-ヶーぁ-ん]{2,8})",
+            "カナ|がな|名義|[ァ-ヶー]・[ァ-ヶー]",
+            "([ァ-ヶー]{2,10}(?:・[ァ-ヶー]{1,10}){1,3})(?=さん|様|氏|です|と申|くん)",
+            r"(?:(?:フリ|ふり)(?:ガナ|がな)|カナ\)?"
+            r"|名義人?)[:：\s]\s?([ァ-ヶーぁ-ん]{2,8}[ \u3000][ァ-ヶーぁ-ん]{2,8})",
         ),
     ),
     "km": (

@@ -25,7 +25,21 @@ _ID_WORD: Final = r"[A-Z][A-Za-z'’]{0,19}"
 _ID_SIGNS: Final = r"[A-Z][A-Za-z'’]* [A-Z]"
 """Two capitalized words in a row."""
 _ID_RUN: Final = re.compile(rf"(?<![\w.-]){_ID_WORD}(?: {_ID_WORD}){{1,9}}(?![\w-])")
-EATERIES: Final = ("warung", "bakso", "sate", "ayam", "soto", "sambal", "toko", "nasi", "kedai")
+EATERIES: Final = (
+    "warung",
+    "bakso",
+    "sate",
+    "ayam",
+    "soto",
+    "sambal",
+    "toko",
+    "nasi",
+    "kedai",
+    "geprek",
+    "pecel",
+    "bakmi",
+    "rawon",
+)
 """Words before the names of shops and eateries, many of which name a person (Warung Bu Siti)."""
 # Words before the names of streets, companies and goods.
 _ID_OTHER: Final = re.compile(
@@ -204,7 +218,8 @@ _TH_SINGLE: Final = re.compile(
 # After a label, any two words are a name.
 _TH_LABELED: Final = re.compile(
     r"(?:(?:ผู้(?:ป่วย|รับ|ส่ง|กู้|จอง|ติดต่อ|สมัคร|แจ้ง|เช่า|โอน|เอาประกัน)|ลูกค้า|คนไข้|พนักงาน|นักเรียน|สมาชิก|ฉัน|ผม|หนู"
-    r"|เจ้าของ(?:บัญชี|รถ)?)?ชื่อ(?:-(?:นาม)?สกุล)? ?[::]? |(?:ผู้(?:ป่วย|รับ|ส่ง|กู้|จอง|ติดต่อ|สมัคร|แจ้ง)|ลูกค้า|คนไข้) ?[::] ?"
+    r"|เจ้าของ(?:บัญชี|รถ)?)?ชื่อ(?:-(?:นาม)?สกุล)? ?[::]? |(?:ผู้(?:ป่วย|รับ|ส่ง|กู้|จอง|ติดต่อ|สมัคร|แจ้ง)"
+    r"|ลูกค้า|คนไข้) ?[::] ?"
     r"|(?:ผู้(?:กู้|ป่วย|สมัคร|เอาประกัน)|ลงชื่อ|คนไข้) )([ก-๙]{2,20}) {1,2}(?=([ก-๙]{3,28}))"
 )
 _TH_NICKNAME: Final = frozenset({"พี่", "น้อง", "หมอ", "ครู", "ป้า", "ลุง", "ช่าง"})
@@ -344,6 +359,7 @@ def _find_vietnamese(text: str) -> Iterator[tuple[int, int]]:
             _names("vietnamese", "given").issuperset(words)
             and _VI_NOT_TITLED.isdisjoint(words[:1])
             and titled[1] not in _VI_COUNTRIES
+            and titled[1] not in _names("vietnamese", "not_alone")
             and _VI_PLACE.search(before) is None
         ):
             yield titled.span(1)
@@ -447,7 +463,7 @@ _ZH_ROLE: Final = (
     "|(?:报案|報案|申请|申請|当事|當事|联系|聯絡|聯繫|负责|負責|委托|委託|担保|擔保|借款|投保|被保险|被保險|受益|经办|經辦|承办|承辦"
     "|法定代表|收件|寄件|收货|收貨|发件|投诉|投訴|代理|推荐|推薦|监护|監護)人|原告|被告|代表|本人|户主|戶主"
     "|(?:我|我的|他|她|我们|我們|你)?(?:太太|老婆|老公|妻子|丈夫|女儿|女兒|儿子|兒子|妈妈|媽媽|爸爸|父亲|父親|母亲|母親|哥哥|姐姐|弟弟|妹妹"
-    "|老板|老闆|领导|領導|爷爷|奶奶|外公|外婆|孩子|爱人|愛人|妈|爸)|我先生|师傅|師傅|班主任|乘客|车主|車主|旅客|顾问|顧問|教练|教練|店员|志愿者"
+    "|老板|老闆|领导|領導|爷爷|奶奶|外公|外婆|孩子|爱人|愛人|妈|爸)|我先生|师傅|師傅|班主任|家属|家屬|乘客|车主|車主|旅客|顾问|顧問|教练|教練|店员|志愿者"
     "|[甲乙丙]方|签名|簽名|姓名|名字|[户戶]名|持卡人|车主|[^本别有个]人[：:\\s]|(?:参会|參會)人[员員]|抬头写|改成|我是|我叫|名叫"
 )
 _ZH_TO: Final = (
@@ -455,7 +471,7 @@ _ZH_TO: Final = (
     '|昨天|今天|刚才|剛才|由|请|請|和|跟|与|與|给|給|叫|让|讓|[（(「“"，,。！!？?：:；;、\\s]|^'
 )
 _ZH_DOES: Final = (
-    "签收|簽收|反映|打过|打過|已[经經]?(?:付|签|簽|下单|下單|收|到|取|完成)|来电|來電|打电话|打電話|打来|打來|致电|致電|投诉|投訴|提交|提出|申请了|申請了|下单|下單|付款|咨询|諮詢|询问|詢問"
+    "签收|簽收|联系(?:电话|方式)|聯絡(?:電話|方式)|签字|簽字|反映|打过|打過|已[经經]?(?:付|签|簽|下单|下單|收|到|取|完成)|来电|來電|打电话|打電話|打来|打來|致电|致電|投诉|投訴|提交|提出|申请了|申請了|下单|下單|付款|咨询|諮詢|询问|詢問"
     "|预约|預約|预订|預訂|要求|表示|说|說|称|稱|回复|回覆|您好|你好|代收|代[签簽]|代[领領]|在吗|在嗎|在不在|已签|已簽|已付|收到|取件|收件|联系不|聯絡不|没来|沒來|入住|报名|報名"
     "|的(?:订单|訂單|账号|帳號|電話|电话|地址|快递|快遞|包裹|护照|護照|身份证|身分證|病历|病歷|手机|手機)"
 )
@@ -540,7 +556,7 @@ def _chinese_characters(which: str) -> frozenset[str]:
     return frozenset("".join(_names("chinese", which)))
 
 
-# Latin letters, in texts of any language: a given and a family name, of which one is listed. In East
+# Latin letters, in texts of any language: a given and a family name, one of them listed. In East
 # and Southeast Asia, the family name is first. Texts about authors and actors are full of such
 # names, so something before or after one must say that it is a private person, or other personal
 # data must be in the text.
@@ -549,9 +565,9 @@ _LATIN_WORD: Final = r"[A-ZÀ-ÖØ-Þ](?:['’][A-Z])?[a-zà-öø-ÿ]+(?:[A-Z-][
 _LATIN_SMALL: Final = r"[A-Z]\.?|de la|de los|de|dela|del|da|dos|van der|van|von|bin|binti|al"
 _LATIN_SIGNS: Final = (
     r"[A-ZÀ-Þ][a-zà-þA-Z'’-]*[a-zà-þ] (?:[a-zA-Z.]{1,3} )?[A-ZÀ-Þ][a-zà-þ'’]"
-    r"|(?:Hi|Hello|Hey|Dear|Thanks|Thank you),? [A-Z]|\b[A-Z]\. ?[A-Z][a-z]"
+    r"|\b[A-Z]\. ?[A-Z][a-z]"
 )
-"""Two capitalized words in a row, or one after a greeting."""
+"""Two capitalized words in a row, or one after an initial."""
 _LATIN_RUN: Final = re.compile(
     rf"(?<![\w.@/&'’-])(?:Ma\. )?{_LATIN_WORD}(?: (?:(?:{_LATIN_SMALL}) )?{_LATIN_WORD}){{1,5}}"
     r"(?![A-Za-zÀ-ɏḀ-ỿ0-9@&/]|['’][A-Za-zÀ-ɏḀ-ỿ]{2}|[-.][A-Za-zÀ-ɏḀ-ỿ])"
@@ -560,36 +576,44 @@ _LATIN_INITIAL: Final = re.compile(
     rf"(?<![\w.])(?:[A-Z]\. ?){{1,2}}({_LATIN_WORD})(?![\w@/-]| [A-Z])"
 )
 _LATIN_BETWEEN: Final = re.compile(rf" (?:{_LATIN_SMALL})(?= )")
-_LATIN_GREETED: Final = re.compile(
-    rf"(?:^|[.!?] )(?:Hi|Hello|Hey|Dear|Thanks|Thank you|Good (?:morning|afternoon|evening)),? "
-    rf"({_LATIN_WORD})(?=[,!.\n]|$)",
-    re.MULTILINE,
-)
 _LATIN_BEFORE: Final = re.compile(
-    r"(?:(?:^|[\n,;(])[ \w]{0,24}[:=] ?[\"']?|\b(?:customer|client|patient|tenant|student|employee|member|guest"
+    r"(?:(?:^|[\n,;(])[ \w]{0,24}[:=] {0,8}[\"']?|\bname(?: on [\w ]{2,20})?\?|\b(?:customer"
+    r"|client|patient|tenant|student|employee|member|guest"
     r"|passenger|colleague|teammate|neighbou?r|friend|agent|driver|nurse|guardian|parent|landlord|user|named?|called"
     r"|contact(?:ed)?|call|tell|told|ask|asked|email(?:ed)?|message|text(?:ed)?|ping(?:ed)?|inform(?:ed)?|notify"
     r"|remind|met|meet|thank|for attention of|attn|cc|[wsd]/o|c/o|i am|i'm|this is|it's|myself)"
     r"|\b(?:sp[eo]a?ke?n?|talk(?:ed|ing)?|chat(?:ted)?|met|meet(?:ing)?|call|appointment|interview|liais\w+|check(?:ed)?)"
-    r" (?:to|with)|\b(?:sen[dt]|ship(?:ped)?|deliver(?:ed)?|pa(?:y|id)|transfer(?:red)?|assign(?:ed)?|forward(?:ed)?"
+    r" (?:to|with)|\b(?:sen[dt]|ship(?:ped)?|deliver(?:ed)?|pa(?:y|id)|transfer(?:red)?"
+    r"|assign(?:ed)?|forward(?:ed)?"
     r"|escalated?|gave|give|given|hand(?:ed)?|wrote|write|refund(?:ed)?|issued|addressed|belongs?|report(?:s|ed)?|it|this"
-    r"|money|salary|married) to|\b(?:message|call|e?mail|order|request|payment|letter|invoice|note|ticket|complaint|feedback"
-    r"|received|heard|money) from|\b(?:raised|reported|opened|approved|signed|handled|requested|submitted|created"
-    r"|prepared|reviewed|sent|paid|booked|ordered|filed|logged|received|assigned|served|treated|delivered) by"
+    r"|money|salary|married) to|\b(?:message|call|e?mail|order|request|payment|letter|invoice"
+    r"|note|ticket|complaint|feedback"
+    r"|received|heard|money) from|\b(?:raised|reported|opened|approved|signed|handled|requested"
+    r"|submitted|created"
+    r"|prepared|reviewed|sent|paid|booked|ordered|filed|logged|received|assigned|served|treated"
+    r"|delivered) by"
     r"|\b(?:package|parcel|order|refund|appointment|ticket|account|room|table|booking|reservation|invoice|payslip|leave"
-    r"|visa|ask(?:ed)?|message|cheque|prescription|results?|records?|looking|delivery|meeting) (?:for|of)"
+    r"|visa|ask(?:ed)?|message|cheque|prescription|results?|records?|looking|delivery"
+    r"|meeting) (?:for|of)"
     r"|\b(?:address|profile|phone|number|salary|application|resume|case|birthday|father|mother|wife|husband|son"
-    r"|daughter|owner|name) of|\b(?:my|his|her|our|their) \w{3,12}(?: is)?,?|(?:regards|best|cheers|sincerely|thanks),?\n)"
+    r"|daughter|owner|name) of|\b(?:my|his|her|our|their) \w{3,12}(?: is)?,?|(?:regards|best"
+    r"|cheers|sincerely|thanks),?\n)"
     r" ?$",
     re.IGNORECASE,
 )
 _LATIN_AFTER: Final = re.compile(
-    r"(?:['’]s)? (?:called|emailed|phoned|wants?|requested|complained|reported|lives?|paid|confirmed|ordered|asked (?:for"
-    r"|if|about|to|us|me)|booked|submitted|signed|joined (?:us|the|our)|works|resigned|has not|hasn't|did not|didn't"
-    r"|needs?|will (?:attend|join|call|be)|is (?:on leave|our|my|not|out|waiting|asking|calling)|from (?:HR|IT|accounts?|accounting"
-    r"|sales|finance|support|the)|here\b|bol rah[aei]|ji\b|(?:phone|e-?mail|address|account|order|salary|passport|birthday"
-    r"|mobile|number|contract|leave|invoice)\b)|,? \(?(?:dob|age[d ]|born|ssn|nric|phone|tel|mobile|id |mrn|[mf]\)|\d{2},)"
-    r"| ?<[^\s<>@]+@|, (?:HR|IT|CEO|CTO|CFO|manager|director|engineer|nurse|teacher|accountant|assistant)\b",
+    r"(?:['’]s)? (?:called|emailed|phoned|wants?|requested|complained|reported|lives?|paid"
+    r"|confirmed|ordered|asked (?:for"
+    r"|if|about|to|us|me)|booked|submitted|signed|joined (?:us|the|our)|works|resigned|has not"
+    r"|hasn't|did not|didn't"
+    r"|needs?|will (?:attend|join|call|be)|is (?:on leave|our|my|not|out|waiting|asking"
+    r"|calling)|from (?:HR|IT|accounts?|accounting"
+    r"|sales|finance|support|the)|here\b|bol rah[aei]|ji\b|(?:phone|e-?mail|address|account"
+    r"|order|salary|passport|birthday"
+    r"|mobile|number|contract|leave|invoice)\b)|,? \(?(?:dob|age[d ]|born|ssn|nric|phone|tel"
+    r"|mobile|id |mrn|[mf]\)|\d{2},)"
+    r"| ?<[^\s<>@]+@|, (?:HR|IT|CEO|CTO|CFO|manager|director|engineer|nurse|teacher|accountant"
+    r"|assistant)\b",
     re.IGNORECASE,
 )
 _LATIN_BEFORE_CHARS: Final = 40
@@ -603,31 +627,39 @@ _LATIN_PUBLIC: Final = re.compile(
     r"|poets?|poems?|stor(?:y|ies)|trilogy|directed|starring|stars?|played?|president|senator|king|queen|emperor|minister"
     r"|famous|invent\w*|discover\w*|scientists?|philosoph\w*|physic\w*|nobel|oscars?|award\w*|champion\w*|league|tennis"
     r"|football|basketball|cricket|games?|series|episodes?|tv|shows?|characters?|comics?|superhero|battle|war|century|paint\w*"
-    r"|museum|theorem|theory|named after|founder|ceo|assassinat\w*|killed|died|historical|history|biography|quote[sd]?"
-    r"|election|revolution|religio\w*|patent|copyright|licen[cs]e|contribut\w*|original|based on|implement\w*|algorithm"
-    r"|paper|et al|published|celebrit\w*|fictional|real name|fans?)\b|^(?:who|which|what|whose|when|where|why)\b",
+    r"|museum|theorem|theory|named after|founder|ceo|assassinat\w*|killed|died|historical"
+    r"|history|biography|quote[sd]?"
+    r"|election|revolution|religio\w*|patent|copyright|licen[cs]e|contribut\w*|original"
+    r"|based on|implement\w*|algorithm"
+    r"|paper|et al|published|celebrit\w*|fictional|real name|fans?)\b|^(?:who|which|what|whose"
+    r"|when|where|why)\b",
     re.IGNORECASE | re.MULTILINE,
 )
-_LATIN_WORDS: Final = re.compile(r"(?<![\w-])[a-z]{2,}(?![\w-])[^a-z]+[a-z]{2,}")
+_LATIN_WORDS: Final = re.compile(
+    r"(?<![\w-])[a-z]{2,}(?![\w-])[\s\S]+?(?<![\w-])[a-z]{2,}(?![\w-])"
+)
 """Two ordinary words."""
 
 
 def _find_english(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of names in an English text, unless it is about people of public life."""
-    yield from _find_latin(text)
-    if _LATIN_WORDS.search(text) and not _LATIN_PUBLIC.search(text):
-        yield from find_latin_names(text)
+    private = _LATIN_WORDS.search(text) is not None and _LATIN_PUBLIC.search(text) is None
+    yield from _latin_of_persons(text, private=private)
 
 
 def _find_latin(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of names of private persons in Latin letters: `text[start:end]`."""
+    yield from _latin_of_persons(text, private=False)
+
+
+def _latin_of_persons(text: str, *, private: bool) -> Iterator[tuple[int, int]]:
     for start, end in find_latin_names(text):
-        before = text[max(start - _LATIN_BEFORE_CHARS, 0) : start]
-        if _LATIN_BEFORE.search(before) or _LATIN_AFTER.match(text, end):
+        if (
+            private
+            or _LATIN_AFTER.match(text, end)
+            or _LATIN_BEFORE.search(text[max(start - _LATIN_BEFORE_CHARS, 0) : start])
+        ):
             yield start, end
-    for greeted in _LATIN_GREETED.finditer(text):
-        if greeted[1] in _names("latin", "given") or greeted[1] in _names("latin", "words"):
-            yield greeted.span(1)
 
 
 def find_latin_names(text: str) -> Iterator[tuple[int, int]]:
@@ -689,7 +721,7 @@ _BY_LANGUAGE: Final = {
 LANGUAGES: Final = tuple(_BY_LANGUAGE)
 """Codes of the languages whose names are found without a title."""
 # A text too short to tell its language is searched for the names of all of them.
-_ALSO: Final = {UNKNOWN: ("hi", "id", "ko", "th", "vi", "zh-Hans"), "mr": ("hi",)}
+_ALSO: Final = {UNKNOWN: ("en", "hi", "id", "ko", "th", "vi", "zh-Hans"), "mr": ("hi",)}
 
 
 def is_public(name: str) -> bool:
@@ -717,11 +749,8 @@ def _languages(codes: Iterable[str]) -> Iterable[_Language]:
     every = (code for one in codes for code in _ALSO.get(one, (one,)))
     own = dict.fromkeys(_BY_LANGUAGE[code] for code in every if code in _BY_LANGUAGE)
     # In these languages, names have Latin letters.
-    return (
-        own
-        if {_ENGLISH, _INDONESIAN, _VIETNAMESE} & {*own} and len(own) == 1
-        else [*own, _BY_LATIN]
-    )
+    with_own_rules = _ENGLISH in own or set(own) in ({_INDONESIAN}, {_VIETNAMESE})
+    return own if with_own_rules else [*own, _BY_LATIN]
 
 
 @cache

@@ -23,15 +23,17 @@ def _words(*alternatives: str) -> re.Pattern[str]:
 PHONE: Final = _words(
     r"\b(?:my|his|her|our|mera|meri) (?:(?:gcash|jio|airtel|mtn|smart|globe"
     r"|home|office|work|new|old|other|second|personal) )?number\b"
-    r"|(?<!philsys )(?<!order )(?<!tracking )(?<!account )number (?:ko|niya)|numero (?:ko|niya)(?! sa)|लैंडलाइन"
+    r"|(?<!philsys )(?<!order )(?<!tracking )(?<!account )number (?:ko|niya)|numero (?:ko"
+    r"|niya)(?! sa)|लैंडलाइन"
     r"|दूरभाष|(?:वा|वॉ|व्हा)ट्स"
     r"|\bmy no\b|मो\.|दूरसंचार|លេខខ្ញុំ|លេខទាក់ទង"
     r"|nomor (?:saya|aku)|제 번호|내 번호"
     r"|我的号码|我的號碼|私の番号|微信|打[俾给給]|số (?:của|máy|em|tôi|mình)|เบอร",
     r"\b(?:tele)?phones?\b|\btel(?:e|p)?\b|\bmobiles?\b|\bcell(?:phone)?s?\b|\bwhats ?app\b|\bwa\b",
     r"\bcall(?:ing|ed| me| us)?\b(?! (?:stack|center|duration|log|id)\b)|\bring\b|\bdial\b"
-    r"|\breach (?:me|us|him|her)\b|\btext me\b"
-    r"|\bsms\b|\bgsm\b|\bph\b|\bmob\b|\b(?:gcash|(?:pay)?maya|ovo|gopay|dana|shopeepay|linkaja|bkash|nagad|paytm|phonepe|momo|promptpay)\b|พร้อมเพย์|\btelegram\b|\b(?:land|office |home "
+    r"|\breach (?:me|us|him|her)\b|\banswer(?:ing|s)? at\b|\btext me\b"
+    r"|\bsms\b|\bgsm\b|\bph\b|\bmob\b|\b(?:gcash|(?:pay)?maya|ovo|gopay|dana|shopeepay|linkaja"
+    r"|bkash|nagad|paytm|phonepe|momo|promptpay)\b|พร้อมเพย์|\btelegram\b|\b(?:land|office |home "
     r"|direct )line\b",
     r"\bfax\b|\bhotline\b|\bcontact(?: no\.?| number)?\b|\bviber\b|\bline id\b",
     r"電話|携帯|ﾃﾙ|℡|連絡先|ダイヤル|ファックス|ケータイ|スマホ",
@@ -50,12 +52,13 @@ OTHER: Final = _words(
     r"|\bparcel\b|\bsku\b",
     r"\bserial\b|\bpart (?:no|number)|\bproduct\b|\bitem\b|\bmodel\b|\breference\b|\bref\b"
     r"|\btickets?\b",
-    r"\bcase\b|\btransaction\b|\btxn\b|\bpurchase\b|\bp\.?o\.? (?!ay|si|ang|ko|sa|ba|na|yung|ito)|\bbooking\b|\breservation\b"
+    r"\bcase\b|\btransaction\b|\btxn\b|\bpurchase\b|\bp\.?o\.? (?!ay|si|ang|ko|sa|ba|na|yung"
+    r"|ito)|\bbooking\b|\breservation\b"
     r"|\bshipment\b",
     r"\bid(?=[ :=#]*\d)|[_-]id\b|\b(?:quote|customer|member|batch|lot|policy|contract"
     r"|claim) (?:id|no|number)",
     r"\btimestamp\b|\bbarcode\b|\bisbn\b|\bean\b|\bupc\b|\bgtin\b|\bimei\b|\bversion\b"
-    r"|#\s*$|\bcode\b|\blog\b",
+    r"|(?<!card )#\s*$|\bcode\b|\blog\b",
     r"\bcommit\b|\blot\b|\bbatch\b|\brequest\b|\bsession\b|\bprice\b|\btotal\b"
     r"|\bamount\b|\baccount\b"
     r"|\bwaybill\b|\bawb\b",
@@ -80,14 +83,14 @@ OTHER: Final = _words(
     r"|\bpnr\b|\butr\b|\bmeter\b|\bref(?:erence)? no|បញ្ជាទិញ|វិក្កយបត្រ|លេខកូដ|តម្លៃ|គណនី|ប្រតិបត្តិការ",
 )
 CARD: Final = _words(
-    r"\bcards?\b|\bvisa\b|master ?card|\bamex\b|american express|\bjcb\b|union ?pay"
+    r"\bcards?\b|\bcc\b|\bvisa\b|master ?card|\bamex\b|american express|\bjcb\b|union ?pay"
     r"|\bdebit\b|\bcredit\b",
     r"カード|卡|카드|บัตรเครดิต|บัตรเดบิต|thẻ|kartu|tarjeta|\bkarte\b|\bcarte\b|कार्ड",
 )
 _PHONE_AFTER: Final = _words(
     r"^\W{0,2}(?:に|へ|まで)?(?:お?電話|ご?連絡|おかけ)|^\W{0,2}(?:으?로)?\s?(?:전화|연락|문자)",
     r"^\W{0,2}(?:is|as) my (?:mobile|phone|cell|number)|^\W{0,2}(?:联系|聯絡|找我)",
-    r"^\W{0,3}\((?:mobile|cell|phone|携帯|直通|代表)\)",
+    r"^ (?:office|mobile|cell|fax|home)\b|^\W{0,3}\((?:mobile|cell|phone|携帯|直通|代表)\)",
 )
 
 
@@ -134,7 +137,10 @@ _END: Final = r"(?![\w-]|\.\d)"
 _START: Final = r"(?<![\w\-/#])(?<!\d\.)"
 # Numbers with a country code or a leading zero; then numbers without either, which need a word
 # before them, except for mobile numbers in China and India.
-_PHONE: Final = re.compile(_START + r"(?:\+\d|\(?0)(?:[ \-.()]{0,2}\d){6,14}" + _END, re.ASCII)
+_PHONE: Final = re.compile(
+    _START + r"(?:(?:\+\d|\(?0)(?:[ \-.()]{0,2}\d){6,14}|\([2-9]\d\d\) ?\d{3}[-.]\d{4})" + _END,
+    re.ASCII,
+)
 _SHORT: Final = re.compile(_START + r"\(?[1-9](?:[ \-.()]{0,2}\d){7,12}" + _END, re.ASCII)
 _MOBILE: Final = re.compile(r"1[3-9]\d[ -]?\d{4}[ -]?\d{4}|[6-9]\d{4}[ -]?\d{5}", re.ASCII)
 _ZERO: Final = re.compile(r"(\+\d{1,3}[ \-.]?)\(0\)")
@@ -183,7 +189,8 @@ class Phone(NamedTuple):
 
 # Numbers of organizations: free of charge, at a shared cost or at extra cost.
 _HOTLINE: Final = re.compile(
-    r"\(?(?:0120|0570|0800)[ )-]{1,2}\d|(?:\+?1[ .-]?)?\(?8(?:00|33|44|55|66|77|88)\)?[ .-]\d{3}[ .-]\d{4}$"
+    r"\(?(?:0120|0570|0800)[ )-]{1,2}\d|(?:\+?1[ .-]?)?\(?8(?:00|33|44|55|66|77"
+    r"|88)\)?[ .-]\d{3}[ .-]\d{4}$"
     r"|400[ -]?\d{3}[ -]?\d{4}$|1[5-8]\d\d[ -]\d{4}$|1[- ]?[389]00[ -]\d",
     re.ASCII,
 )
