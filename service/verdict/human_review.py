@@ -267,9 +267,10 @@ def _statements(found: HumanReview) -> Iterator[Statement]:
         if found.reviewers > 1:
             yield _statement_on_reviewers(one)
     if (agreement := found.agreement) is not None:
-        is_shown = agreement.share.low > _CHANCE
+        low, high = agreement.share.low, agreement.share.high
+        code = "people_contradict_metric" if high < _CHANCE else "people_may_disagree_with_metric"
         yield state(
-            "people_agree_with_metric" if is_shown else "people_may_disagree_with_metric",
+            "people_agree_with_metric" if low > _CHANCE else code,
             _figures(agreement.share),
             metric=agreement.metric,
             right=agreement.agreements,

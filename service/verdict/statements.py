@@ -272,6 +272,10 @@ HUMAN_REVIEW: Final = {
         "The measure that decided ({metric_name}) agreed with people on {agreed}, which may be "
         "chance: compare more answers, and read those where both differ."
     ),
+    "people_contradict_metric": (
+        "The measure that decided ({metric_name}) agreed with people on only {agreed}: do not "
+        "judge answers by it."
+    ),
     "people_favor_position": (
         "People chose the answer shown {position} in {favored}: show answers in random order."
     ),

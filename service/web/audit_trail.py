@@ -253,7 +253,11 @@ def reveal(event: AuditEvent, names: Iterable[str] = ()) -> None:
         trail.name(event, names)
 
 
-def reveal_rows(lines: Sequence[int], other_lines: Sequence[int] = ()) -> None:
+def reveal_rows(
+    lines: Sequence[int],
+    other_lines: Sequence[int] = (),
+    event: AuditEvent = AuditEvent.FILE_ROWS_REVEALED,
+) -> None:
     """Record that the current request shows the personal data in rows. Names their lines, and
     those of the later file of a diff.
     """
@@ -264,5 +268,5 @@ def reveal_rows(lines: Sequence[int], other_lines: Sequence[int] = ()) -> None:
         for name, some in (("lines", lines), ("other_lines", other_lines))
         for at in range(0, len(some), _LINES_A_NAME)
     ]
-    trail.name(AuditEvent.FILE_ROWS_REVEALED, names)
+    trail.name(event, names)
     trail.count(rows=len(lines) + len(other_lines))

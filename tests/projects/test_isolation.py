@@ -470,8 +470,8 @@ async def assert_everything_is_still_there(acme: httpx.AsyncClient, owned: dict[
     endpoint = await acme.get(f"/v1/webhook_endpoints/{owned['webhook_endpoint']}")
     assert endpoint.json()["name"] == "acme's"
     assert (await acme.get(f"/v1/fine_tuning/jobs/{owned['job']}")).status_code == 200
-    labels = f"/v1/fine_tuning/jobs/{owned['job']}/evaluation/labels"
-    assert len((await acme.get(labels)).json()["data"]) == 1
+    evaluation = await acme.get(f"/v1/fine_tuning/jobs/{owned['job']}/evaluation")
+    assert evaluation.json()["human_review"]["labels"] == 1
     advice = await acme.get(f"/v1/advice/{owned['advice']}")
     assert advice.json()["status"] == "queued"
     sweep = await acme.get(f"/v1/sweeps/{owned['sweep']}")

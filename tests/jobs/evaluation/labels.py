@@ -43,7 +43,7 @@ SAID = {"base": "A word", "prompt": "A line", "tuned": "A poem"}
 async def evaluated_job(
     api: Api, http: httpx.AsyncClient, chats: bytes, rows: int
 ) -> JobEvaluation:
-    """Create a job, and store its model and an evaluation with so many rows."""
+    """Create a job that succeeded, and store its model and an evaluation of this many rows."""
     file_id = (await upload(http, chats)).json()["id"]
     body = {"model": BASE_MODEL, "training_file": file_id}
     job = (await http.post("/v1/fine_tuning/jobs", json=body)).json()

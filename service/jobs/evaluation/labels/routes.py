@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Annotated, Final
 
@@ -27,7 +28,6 @@ from service.jobs.evaluation.labels.records import (
     LabelRecord,
     TooManyLabels,
     answers_digest,
-    current_labels,
 )
 from service.jobs.evaluation.labels.review import disputed, review_labels
 from service.jobs.evaluation.labels.schemas import (
@@ -183,9 +183,14 @@ async def retrieve_queue(
     """
     name = _name(caller)
     pair = _pair(compared, comparison)
-    current = [label for label, _ in current_labels(await labels.all(evaluation), comparison)]
-    queue = build_queue(
-        comparison, current, pair, evaluation_id=evaluation.id, reviewer=name, overlap=overlap
+    queue = await asyncio.to_thread(
+        build_queue,
+        comparison,
+        await labels.all(evaluation),
+        pair,
+        evaluation_id=evaluation.id,
+        reviewer=name,
+        overlap=overlap,
     )
     rows = queue.open if row is None else [one for one in queue.comparable if one.line == row]
     tasks = []
@@ -205,8 +210,8 @@ async def retrieve_queue(
     if personal_data == "mask":
         tasks = await _masked(tasks, evaluation.project_id, masking)
     else:
-        lines = ",".join(str(one.row) for one in tasks)
-        audit_trail.reveal(AuditEvent.EVALUATION_REVEALED, [f"lines:{lines}"])
+        lines = [one.row for one in tasks]
+        audit_trail.reveal_rows(lines, event=AuditEvent.EVALUATION_REVEALED)
     return EvaluationLabelQueue(
         tasks=tasks,
         compared=list(pair),
