@@ -73,9 +73,10 @@ class Failure:
 async def operations(world: World, actor: Actor) -> list[Operation]:
     """Return the operations of a run without faults. Raises AssertionError if it is not sound."""
     CURRENT.set(world)
-    gate = Gate()
-    found = await _run(world, actor, gate, [])
-    assert not found, f"{actor.name} without faults: {found}"
+    for _ in range(2):  # the first run also loads scripts into Redis, which later ones do not
+        gate = Gate()
+        found = await _run(world, actor, gate, [])
+        assert not found, f"{actor.name} without faults: {found}"
     return gate.operations
 
 
