@@ -303,5 +303,5 @@ def test_the_evidence_of_the_model_verifies_without_the_service(
     training = json.loads((folder / "training.json").read_bytes())
     assert training["job"]["id"] == tuned.id
     assert training["losses"]
-    evaluation = json.loads((folder / "evaluation.json").read_bytes())
+    evaluation = json.loads((folder / "evaluation.json").read_bytes())["of_job"]
     assert evaluation["status"] == "completed"

@@ -190,10 +190,13 @@ class _Verifier:
         """Check that the adapter's files, its digest and its passport belong together."""
         model = self._parts.get("model", {})
         content = {name: model.get(name) for name in ("base_model", "digest", "model")}
-        signed = model.get("signature")
-        if not any(key.verifies(_message("adapter", content), signed) for key in self._keys):
-            what = "is wrong" if signed else "is missing: 'finetuned-server models sign' adds it"
-            self._problem(f"model.json: the signature of the adapter's registration {what}")
+        if (signed := model.get("signature")) is None:
+            self.found.notes.append(
+                "no worker signed the registration of the adapter: 'finetuned-server models sign' "
+                "does, and then it could not state other weights"
+            )
+        elif not any(key.verifies(_message("adapter", content), signed) for key in self._keys):
+            self._problem("model.json: the signature of the adapter's registration is wrong")
         files = list(_objects(model, "files"))
         if not files:
             return
