@@ -208,6 +208,8 @@ async def test_an_alias_moves_after_a_check(
         await person.press("models.checks.begin", checks)
         dialog = person.page.locator("dialog[open]")
         await person.hands.choose(dialog.get_by_role("radio").nth(1))
+        await person.type("common.model", "x")
+        await person.type("common.model", "")  # does not choose the other option again
         await person.type("common.model", good)
         await person.submit("models.checks.begin")
         await person.sees("models.checks.moved", checks)

@@ -1,5 +1,6 @@
 /**
- * Compiles the message catalogs in src/messages, one chunk per language, and checks them.
+ * Compiles the message catalogs in src/messages, and checks them. A language is one chunk, and a
+ * second one with the texts of the admin area, which few people open: the first load has a budget.
  *
  * A catalog is `src/messages/{language}/{area}.json`: keys and texts in ICU MessageFormat. The key
  * `rows` in `data.json` is used as `t("data.rows", { count })`. English defines the keys. The build
@@ -15,6 +16,7 @@ import type { Plugin } from "vite";
 
 const BASE = "en";
 const PREFIX = "virtual:messages/";
+const ADMIN = "/admin";
 
 type Catalog = Map<string, MessageFormatElement[]>;
 
@@ -41,8 +43,10 @@ export function messages(source: string): Plugin {
           return;
         }
         for (const language of languages(folder)) {
-          const module = server.moduleGraph.getModuleById(`\0${PREFIX}${language}`);
-          if (module) server.moduleGraph.invalidateModule(module);
+          for (const part of ["", ADMIN]) {
+            const module = server.moduleGraph.getModuleById(`\0${PREFIX}${language}${part}`);
+            if (module) server.moduleGraph.invalidateModule(module);
+          }
         }
         server.ws.send({ type: "full-reload" });
       });
@@ -52,7 +56,12 @@ export function messages(source: string): Plugin {
     },
     load(id) {
       if (!id.startsWith(`\0${PREFIX}`)) return null;
-      return moduleOf(read(folder, id.slice(PREFIX.length + 1)));
+      const name = id.slice(PREFIX.length + 1);
+      const isAdmin = name.endsWith(ADMIN);
+      const catalog = read(folder, isAdmin ? name.slice(0, -ADMIN.length) : name);
+      return moduleOf(
+        new Map([...catalog].filter(([key]) => key.startsWith("admin.") === isAdmin)),
+      );
     },
   };
 }

@@ -40,6 +40,7 @@ const STORED = "finetuned.language";
 class I18n {
   language: Language = $state.raw(LANGUAGES[0]);
   catalog: Catalog = $state.raw({});
+  #hasAdmin = false;
   readonly #formatter = $derived(new Formatter(this.language.tag));
 
   get formatter(): Formatter {
@@ -54,9 +55,17 @@ class I18n {
   }
 
   async use(language: Language): Promise<void> {
-    this.catalog = (await language.load()).default;
+    const loaded = [language.load(), ...(this.#hasAdmin ? [language.loadAdmin()] : [])];
+    this.catalog = Object.assign({}, ...(await Promise.all(loaded)).map((part) => part.default));
     this.language = language;
     document.documentElement.lang = language.tag;
+  }
+
+  /** Load the texts of the admin area, too. */
+  async addAdmin(): Promise<void> {
+    if (this.#hasAdmin) return;
+    this.#hasAdmin = true;
+    await this.use(this.language);
   }
 
   /** Use a language from now on, in this browser. */
