@@ -22,8 +22,8 @@ _IDS = (
     *("case_id", "group_id", "dialog", "dialogue", "thread", "threadid", "csid", "contact_id"),
     *("会話id", "对话id", "대화id"),
 )
-_ROLES = (
-    *(
+_ROLES = tuple(
+    [
         "role",
         "sender_type",
         "author_type",
@@ -31,9 +31,20 @@ _ROLES = (
         "sender_role",
         "user_type",
         "participant_type",
-    ),
-    *("participantrole", "speaker", "sender", "from", "author", "direction", "sendername"),
-    *("sender_name", "author_name", "角色", "役割", "역할"),
+        "participantrole",
+        "speaker",
+        "sender",
+        "from",
+        "author",
+        "direction",
+        "message_direction",
+        "sendername",
+        "sender_name",
+        "author_name",
+        "角色",
+        "役割",
+        "역할",
+    ]
 )
 _TEXTS = (
     *("content", "text", "message", "message_text", "messagetext", "value", "utterance", "body"),
@@ -250,12 +261,11 @@ _FIGURE = re.compile(r"[-+\d.,\s%]*")
 
 def is_total(cells: Cells) -> bool:
     """Return whether a row only has the total of the rows above it."""
-    filled = trim_cells([cell for cell in cells if cell.strip()])
-    return (
-        len(filled) > 1
-        and _TOTAL.fullmatch(filled[0]) is not None
-        and all(map(_FIGURE.fullmatch, filled[1:]))
-    )
+    first = next((cell for cell in cells if cell.strip()), "")
+    if _TOTAL.fullmatch(first.strip()) is None:
+        return False
+    others = [cell for cell in cells if cell.strip()][1:]
+    return bool(others) and all(map(_FIGURE.fullmatch, others))
 
 
 def log_titles(log: IssueLog, numbers: Sequence[int], layout: Layout) -> None:
