@@ -22,29 +22,10 @@ _IDS = (
     *("case_id", "group_id", "dialog", "dialogue", "thread", "threadid", "csid", "contact_id"),
     *("会話id", "对话id", "대화id"),
 )
-_ROLES = tuple(
-    [
-        "role",
-        "sender_type",
-        "author_type",
-        "author_role",
-        "sender_role",
-        "user_type",
-        "participant_type",
-        "participantrole",
-        "speaker",
-        "sender",
-        "from",
-        "author",
-        "direction",
-        "message_direction",
-        "sendername",
-        "sender_name",
-        "author_name",
-        "角色",
-        "役割",
-        "역할",
-    ]
+_ROLES = (
+    *("role", "sender_type", "author_type", "author_role", "sender_role", "user_type"),
+    *("participant_type", "participantrole", "speaker", "sender", "from", "author", "direction"),
+    *("message_direction", "sendername", "sender_name", "author_name", "角色", "役割", "역할"),
 )
 _TEXTS = (
     *("content", "text", "message", "message_text", "messagetext", "value", "utterance", "body"),
