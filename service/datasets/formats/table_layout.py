@@ -237,13 +237,14 @@ _TOTAL = re.compile(
     r"|合計|合计|總計|总计|小計|합계|총계|รวม(?:ทั้งหมด)?|tổng(?: cộng)?|कुल",
     re.IGNORECASE,
 )
+_LONGEST_TOTAL = 20
 _FIGURE = re.compile(r"[-+\d.,\s%]*")
 
 
 def is_total(cells: Cells) -> bool:
     """Return whether a row only has the total of the rows above it."""
-    first = next((cell for cell in cells if cell.strip()), "")
-    if _TOTAL.fullmatch(first.strip()) is None:
+    first = (cells[0] if cells else "") or next(filter(None, cells), "")
+    if len(first) > _LONGEST_TOTAL or _TOTAL.fullmatch(first.strip()) is None:
         return False
     others = [cell for cell in cells if cell.strip()][1:]
     return bool(others) and all(map(_FIGURE.fullmatch, others))
