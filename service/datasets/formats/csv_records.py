@@ -146,7 +146,8 @@ def read_csv(
     layout = head.find_layout([NumberedRow(row.first, row.cells) for row in readable], options)
     log_titles(log, [row.first for row in readable], layout)
     for row in chain(first, rows):
-        is_again = trim_cells(row.cells) == layout.names  # in files that were joined
+        # In files that were joined, the names are repeated.
+        is_again = row.cells[:1] == layout.names[:1] and trim_cells(row.cells) == layout.names
         if row.first > layout.header_row and not is_again and not is_total(row.cells):
             yield _record(row, layout.names, delimiter)
 

@@ -107,6 +107,7 @@ _DESCRIPTIVE = frozenset(
 # Words of longer names, such as “Customer question” and “Bot answer”.
 _GUESSED_WORDS = 3
 _PART_CHARS = 4  # of a name that is looked for inside longer ones, unless it is in CJK
+_NO_ANSWERS = frozenset([("description", "summary")])  # of products
 _SENTENCE = re.compile(r"[.,:;!?]")
 _WORD = re.compile(r"[a-z]+")
 _GUESSES = {
@@ -150,7 +151,8 @@ def find_shape(
             or (shape == "text" and _describes_a_text(present))
             or (shape == "reinforcement" and _is_graded(present, named, holds_prompts))
         )
-        if not is_plausible:
+        pair = tuple(named.get(field, "").casefold() for field in ("prompt", "completion"))
+        if not is_plausible or pair in _NO_ANSWERS:
             continue
         for field in _OPTIONAL[shape]:
             column = _column(field, present, options)

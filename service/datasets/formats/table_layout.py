@@ -23,17 +23,9 @@ _IDS = (
     *("会話id", "对话id", "대화id"),
 )
 _ROLES = (
-    *(
-        "role",
-        "sender_type",
-        "author_type",
-        "author_role",
-        "sender_role",
-        "user_type",
-        "participant_type",
-    ),
-    *("participantrole", "speaker", "sender", "from", "author", "direction", "sendername"),
-    *("sender_name", "author_name", "角色", "役割", "역할"),
+    *("role", "sender_type", "author_type", "author_role", "sender_role", "user_type"),
+    *("participant_type", "participantrole", "speaker", "sender", "from", "author", "direction"),
+    *("message_direction", "sendername", "sender_name", "author_name", "角色", "役割", "역할"),
 )
 _TEXTS = (
     *("content", "text", "message", "message_text", "messagetext", "value", "utterance", "body"),
@@ -245,17 +237,17 @@ _TOTAL = re.compile(
     r"|合計|合计|總計|总计|小計|합계|총계|รวม(?:ทั้งหมด)?|tổng(?: cộng)?|कुल",
     re.IGNORECASE,
 )
+_LONGEST_TOTAL = 20
 _FIGURE = re.compile(r"[-+\d.,\s%]*")
 
 
 def is_total(cells: Cells) -> bool:
     """Return whether a row only has the total of the rows above it."""
-    filled = trim_cells([cell for cell in cells if cell.strip()])
-    return (
-        len(filled) > 1
-        and _TOTAL.fullmatch(filled[0]) is not None
-        and all(map(_FIGURE.fullmatch, filled[1:]))
-    )
+    first = (cells[0] if cells else "") or next(filter(None, cells), "")
+    if len(first) > _LONGEST_TOTAL or _TOTAL.fullmatch(first.strip()) is None:
+        return False
+    others = [cell for cell in cells if cell.strip()][1:]
+    return bool(others) and all(map(_FIGURE.fullmatch, others))
 
 
 def log_titles(log: IssueLog, numbers: Sequence[int], layout: Layout) -> None:

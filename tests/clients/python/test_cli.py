@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from finetuned.types import ReportAdvice
+from finetuned_cli import reports
+from finetuned_cli.output import Out
 
 from service.jobs.records import CheckpointRecord, JobFailure, Status
 from service.projects.records import Role
@@ -114,6 +117,19 @@ def count(out: str, fact: str) -> int:
     return next(int(line.split()[-1]) for line in out.splitlines() if line.startswith(fact))
 
 
+def test_the_lines_of_an_advice_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = list(range(3, 20))
+    given = {
+        "code": "duplicates",
+        "title": "Drop them",
+        "text": "They add nothing.",
+        "evidence": {},
+    }
+    advice = ReportAdvice.model_validate(given | {"lines": lines})
+    reports.print_advice(1, advice, Out(False))
+    assert "   Lines: 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14 and others" in capsys.readouterr().out
+
+
 async def test_files_from_upload_to_deletion(cli, rows, work, tmp_path):
     async with work("cpu"):
         sent = await cli("files", "upload", rows.name, "--json")
@@ -123,7 +139,6 @@ async def test_files_from_upload_to_deletion(cli, rows, work, tmp_path):
         report = await cli("files", "report", file["id"])
         assert report.code == 0, report.err
         assert "1 exact" in report.out
-        assert re.search(r"^ +Lines: \d+", report.out, re.MULTILINE)
         assert count(report.out, "warnings") == report.out.count(": warning ") > 0
         page = await cli("files", "report", file["id"], "-o", "report.html")
         assert page.code == 0

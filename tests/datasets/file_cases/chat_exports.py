@@ -615,6 +615,8 @@ def _layouts() -> Iterator[Case]:
     total = _csv(names, pair, ("Total", "1"))
     yield Case(TOPIC, "a row of totals", total, SHORT)
     yield Case(TOPIC, "names in two languages", _csv(names, ("質問", "回答"), pair), SHORT)
+    catalog = _csv(("name", "description", "summary"), ("Lamp", "A red lamp of glass.", "Lamp"))
+    yield Case(TOPIC, "a catalog of products", catalog, None, {}, "unknown_columns")
     book, out = openpyxl.Workbook(), io.BytesIO()
     hidden = book.create_sheet("Old", 0)
     hidden.append(names)

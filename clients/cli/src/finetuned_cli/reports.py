@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from finetuned.types import DatasetReportContent, ReportIssue
+from finetuned.types import DatasetReportContent, ReportAdvice, ReportIssue
 from rich.text import Text
 
 from finetuned_cli.hints import with_commands
@@ -37,15 +37,20 @@ def show(report: DatasetReportContent, out: Out) -> None:
         ]
     )
     for number, advice in enumerate(report.advice, 1):
-        out.console.print()
-        out.line(f"{number}. {advice.title}", hanging=3, style="bold")
-        out.line(f"   {with_commands(advice.text)}")
-        if advice.lines:
-            shown = ", ".join(map(str, advice.lines[:_MAX_LINES]))
-            more = " and others" if len(advice.lines) > _MAX_LINES else ""
-            owner = " of the validation file" if advice.code == "overlap" else ""
-            out.line(f"   Lines{owner}: {shown}{more}")
+        print_advice(number, advice, out)
     print_findings([*checked.issues, *report.findings], out)
+
+
+def print_advice(number: int, advice: ReportAdvice, out: Out) -> None:
+    """Print an advice with the lines of its rows, below a blank line."""
+    out.console.print()
+    out.line(f"{number}. {advice.title}", hanging=3, style="bold")
+    out.line(f"   {with_commands(advice.text)}")
+    if advice.lines:
+        shown = ", ".join(map(str, advice.lines[:_MAX_LINES]))
+        more = " and others" if len(advice.lines) > _MAX_LINES else ""
+        owner = " of the validation file" if advice.code == "overlap" else ""
+        out.line(f"   Lines{owner}: {shown}{more}")
 
 
 def print_findings(findings: Sequence[ReportIssue], out: Out) -> None:
