@@ -291,6 +291,7 @@ MAX_MISSED = {
     "second_set": 2,
     "second_set_secrets": 2,
     "third_set": 4,
+    "fourth_set": 3,
 }
 
 

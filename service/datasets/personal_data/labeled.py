@@ -223,7 +223,7 @@ def find_labeled(text: str) -> Iterator[tuple[str, int, int]]:
             if one.kind == "birth_date":
                 wrong = _LONG_AGO.search(match[1]) or _NOBODY.search(before)
             else:
-                wrong = one.kind == "address" and _NO_HOME.search(before)
+                wrong = _NO_HOME.search(before) if one.kind == "address" else None
             if not wrong:
                 yield one.kind, *match.span(1)
 

@@ -352,17 +352,17 @@ def _find_vietnamese(text: str) -> Iterator[tuple[int, int]]:
         if _is_vietnamese(words, titled=titled) and _VI_PLACE.search(before) is None:
             yield start, run.end()
 
-    for titled in _VI_TITLED.finditer(text):
-        words = titled[1].split(" ")
-        before = text[max(titled.start() - _VI_BEFORE_CHARS, 0) : titled.start()]
+    for called in _VI_TITLED.finditer(text):
+        words = called[1].split(" ")
+        before = text[max(called.start() - _VI_BEFORE_CHARS, 0) : called.start()]
         if (
             _names("vietnamese", "given").issuperset(words)
             and _VI_NOT_TITLED.isdisjoint(words[:1])
-            and titled[1] not in _VI_COUNTRIES
-            and titled[1] not in _names("vietnamese", "not_alone")
+            and called[1] not in _VI_COUNTRIES
+            and called[1] not in _names("vietnamese", "not_alone")
             and _VI_PLACE.search(before) is None
         ):
-            yield titled.span(1)
+            yield called.span(1)
 
 
 def _is_vietnamese(words: Sequence[str], *, titled: bool) -> bool:
