@@ -631,7 +631,8 @@ _LATIN_PUBLIC: Final = re.compile(
     r"|history|biography|quote[sd]?"
     r"|election|revolution|religio\w*|patent|copyright|licen[cs]e|contribut\w*|original"
     r"|based on|implement\w*|algorithm"
-    r"|paper|et al|published|celebrit\w*|fictional|real name|fans?)\b|^(?:who|which|what|whose"
+    r"|paper|et al|published|which|whose|buried|candidates|voted?|celebrit\w*|fictional"
+    r"|real name|fans?)\b|^(?:who|which|what|whose"
     r"|when|where|why)\b",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -671,7 +672,11 @@ def find_latin_names(text: str) -> Iterator[tuple[int, int]]:
         while (
             len(words) > 1
             and words[0] not in given
-            and (words[0] in other or (len(words) > 2 and words[1] in given))
+            and (
+                words[0] in other
+                or (len(words) > 2 and words[1] in given)
+                or (len(words) > 2 and _SENTENCE_START.search(text[max(start - 2, 0) : start]))
+            )
         ):
             start += len(words[0]) + 1
             words = words[1:]
@@ -688,7 +693,8 @@ def _is_latin(words: Sequence[str]) -> bool:
     family = _names("latin", "family")
     if not 1 < len(words) <= _LATIN_MOST_WORDS or not _names("latin", "no_names").isdisjoint(words):
         return False
-    if words[0] in given or words[-1] in family:
+    unknown = sum(not (word in given or word in either or word in family) for word in words)
+    if unknown < 2 and (words[0] in given or words[-1] in family):
         return True
     eastern = words[0] in family or words[0] in _names("latin", "family_first")
     return eastern and all(word in given or word in either for word in words[1:])
