@@ -562,6 +562,7 @@ def _chinese_characters(which: str) -> frozenset[str]:
 # data must be in the text.
 
 _LATIN_WORD: Final = r"[A-ZÀ-ÖØ-Þ](?:['’][A-Z])?[a-zà-öø-ÿ]+(?:[A-Z-][a-zà-öø-ÿA-Z]+)?"
+_LATIN_CAPITAL: Final = re.compile("[A-ZÀ-Þ]")
 _LATIN_SMALL: Final = r"[A-Z]\.?|de la|de los|de|dela|del|da|dos|van der|van|von|bin|binti|al"
 _LATIN_SIGNS: Final = (
     r"[A-ZÀ-Þ][a-zà-þA-Z'’-]*[a-zà-þ] (?:[a-zA-Z.]{1,3} )?[A-ZÀ-Þ][a-zà-þ'’]"
@@ -665,6 +666,8 @@ def _latin_of_persons(text: str, *, private: bool) -> Iterator[tuple[int, int]]:
 
 def find_latin_names(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of names of any persons in Latin letters: `text[start:end]`."""
+    if _LATIN_CAPITAL.search(text) is None:
+        return
     given, other = _names("latin", "given"), _names("latin", "no_names")
     for run in _LATIN_RUN.finditer(text):
         start, end = run.span()
