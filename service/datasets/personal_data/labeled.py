@@ -62,17 +62,20 @@ _LABELED: Final = (
     _Labeled(
         "bank_account",
         r"bank (?:account|acct?|a/c)(?: (?:no|number))?|\ba/c(?: no| number)?"
-        r"|\b(?:account|acct) (?:no|number|#)|\bacct\b|\b(?:checking|savings)(?: account)?"
+        r"|\b(?:account|acct) (?:no|number|#)|\bacct\b|\brouting.{0,24}(?:checking|savings"
+        r"|account)\b|(?:checking|savings) account"
         r"|\bifsc(?: code)?|\bsort code"
         r"|口座番号|口座|(?:[农工建交招中]行|储蓄|借记)卡号?|银行卡号?|银行账[号户]|账号"
         r"|銀行帳號|帳號|계좌(?: ?번호)?|เลข(?:ที่)?บัญชี"
         r"|(?:tài khoản|\bstk)(?: ngân hàng)?|(?:nomor|no\.?) ?rek(?:ening)?|\brek(?:ening)?\b"
-        r"|खाता (?:संख्या|नंबर)|account ko|लेखा संख्या|आईएफएससी|គណនី|\b(?:opay|palmpay|moniepoint|kuda)\b"
+        r"|खाता (?:संख्या|नंबर)|account ko|लेखा संख्या|आईएफएससी|គណនី"
+        r"|\b(?:opay|palmpay|moniepoint|kuda)\b"
         r"|, acc(?:oun)?t|(?:支店|銀行|口座番号[はが:：]?) ?(?:普通|当座)(?:預金)?"
         r"|ゆうちょ(?:銀行)? ?記号|記号 ?\d{5} ?番号|ゆうちょ.{0,12}番号"
-        r"|\b(?:gtb(?:ank)?|fcmb|first bank|access bank|zenith|uba|bdo|bpi|metrobank|landbank"
+        r"|\b(?:gtb(?:ank)?|fcmb|first bank|access bank|zenith bank|uba|bdo|bpi|metrobank|landbank"
         r"|bca|bni|bri|mandiri|bsi|cimb|hdfc"
-        r"|icici|axis|sbi|dbs|posb|ocbc|uob|maybank|vietcombank|vcb|techcombank|bidv|vietinbank|kbank|scb)"
+        r"|icici|axis bank|sbi|dbs|posb|ocbc|uob|maybank|vietcombank"
+        r"|vcb|techcombank|bidv|vietinbank|kbank|scb)"
         r"(?: (?:savings|current|acc(?:oun)?t|a/c|rek(?:ening)?|stk|no\.?))?"
         r"|(?:[가-힣]{2}|농협|카카오)(?:은행|뱅크)|บัญชี(?:ธนาคาร)?",
         r"(?i:[a-z]{4}0[a-z0-9]{6})|\d{2}-\d{2}-\d{2}(?!-?\d)|\d(?:[ -]?\d){5,17}",
@@ -127,8 +130,7 @@ _LABELED: Final = (
     _Labeled(
         "coordinates",
         r"\bgps\b|coordinates?|\blat(?:itude)?\b(?:/lo?ng(?:itude)?\b)?|\blocation(?: pin)?"
-        r"|(?:\bi'?m|\bam|\bis|\bare|located|seen|live|meet(?: me)?|house|home|parked"
-        r"|position) (?:at|near)"
+        r"|(?:\bi'?m|i am|located|seen|live|meet(?: me)?|house|home|parked) (?:at|near)"
         r"|\bpin\b|緯度(?:経度|經度)?|座標|位置|坐标|纬度|緯度|위도|좌표|พิกัด"
         r"|tọa độ|toạ độ|koordinat|निर्देशांक",
         r"-?\d{1,3}\.\d{3,}°?(?: ?[NS])?\s{0,2}[,;/]?\s{0,2}"
@@ -223,7 +225,7 @@ def find_labeled(text: str) -> Iterator[tuple[str, int, int]]:
             if one.kind == "birth_date":
                 wrong = _LONG_AGO.search(match[1]) or _NOBODY.search(before)
             else:
-                wrong = one.kind == "address" and _NO_HOME.search(before)
+                wrong = _NO_HOME.search(before) if one.kind == "address" else None
             if not wrong:
                 yield one.kind, *match.span(1)
 

@@ -41,6 +41,8 @@ _JAPANESE_GAPS: Final = ("", " ", "\u3000")
 _JAPANESE_LABEL: Final = re.compile(
     r"(?:名前|氏名|担当者?|名義|カナ|がな|(?<![商製品社店駅校地])名|[契約申込予約記入報告相談]者|受取人|宛先)(?:[:：は]\s?|\s)$"
 )
+_KATAKANA: Final = re.compile("[ァ-ヺー]+")
+"""A run without a space, which is more often a foreign word than a name."""
 _CLAUSE_START: Final = re.compile("(?:^|[。、!！?？\\n]|[たの])$")
 _IS_I: Final = re.compile("です(?:[。、!！\\n]|が|けど|$)")
 _IN_CHINESE: Final = "[ぁ-ゖァ-ヺ]|様|氏名|〒|丁目|番地|電話番号|生年月日|社員番号|保護者|児童|御中"
@@ -102,7 +104,7 @@ def _is_complete(text: str, run: Sequence[tuple[int, int]]) -> bool:
     """Return whether words are a family and a given name, or one of them where a name must be."""
     start, end = run[0][0], run[-1][1]
     return (
-        len(run) > 1
+        (len(run) > 1 and _KATAKANA.fullmatch(text, start, end) is None)
         or text.startswith(("と申", "と言います"), end)
         or (
             end - start > 1
@@ -261,18 +263,13 @@ _ENGLISH: Final = GuardedPattern(
     rf"|[Tt]ruly|[Ss]igned|[Bb]est|[Ww]armly|[Rr]espectfully),\s{{1,3}}({_FULL_NAME})",
 )
 # In a text of any language: after an English title, and before an email address.
-_ANY: Final = (
-    GuardedPattern(
-        r"Mr|Ms|Mdm|Madam|Miss|Dr|Prof|Alhaj|Shri|Smt|Mallam|Chief|Engr|Barr|Pastor|Rev|Atty|Khun|Kuya|Tito|Tita",
-        rf"\b(?:Mr|Mrs|Ms|Mdm|Madam|Miss|Dr|Prof|Alhaj[ia]|Shri|Smt|Mallam|Chief|Engr|Barr|Pastor|Rev|Atty|Khun"
-        rf"|Kuya|Tito|Tita)\.? (?:(?:Dr|Prof|Engr)\.? )?({_NAME})",
-    ),
-    GuardedPattern(
-        r"<[^ <>@]+@",
-        r"(?:^|[:,;] ?"
-        r"|\n)[\"']?([^\Wa-z\d_][^\s\d<>@:,;\"]{0,24}(?: [^\s\d<>@:,;\"]{1,24}){1,3}"
-        r"|[^\x00-\x7f]{2,12})[\"']? ?(?=<[^\s<>@]+@)",
-    ),
+_ANY: Final = GuardedPattern(
+    r"Mr|Ms|Mdm|Madam|Miss|Dr|Prof|Alhaj|Shri|Smt|Mallam|Chief|Engr|Barr|Pastor|Rev|Atty|Khun"
+    r"|Kuya|Tito|Tita|<[^ <>@]+@",
+    rf"\b(?:Mr|Mrs|Ms|Mdm|Madam|Miss|Dr|Prof|Alhaj[ia]|Shri|Smt|Mallam|Chief|Engr|Barr|Pastor|Rev"
+    rf"|Atty|Khun|Kuya|Tito|Tita)\.? (?:(?:Dr|Prof|Engr)\.? )?({_NAME})",
+    r"(?:^|[:,;] ?|\n)[\"']?([^\Wa-z\d_][^\s\d<>@:,;\"]{0,24}(?: [^\s\d<>@:,;\"]{1,24}){1,3}"
+    r"|[^\x00-\x7f]{2,12})[\"']? ?(?=<[^\s<>@]+@)",
 )
 _AR: Final = "[ء-ي]{2,14}"
 _AR_NAME: Final = rf"{_AR}(?: (?:بن|بنت|آل|عبد|أبو))? {_AR}(?![ء-ي])"
@@ -443,7 +440,7 @@ _BY_LANGUAGE["mr"] = _BY_LANGUAGE["ne"] = _BY_LANGUAGE["hi"]
 
 def find_names_by_pattern(text: str, languages: Iterable[str]) -> Iterator[tuple[int, int]]:
     """Yield the positions of names of persons in a text: `text[start:end]`, without the title."""
-    for names in (*_ANY, *patterns_of(_BY_LANGUAGE, languages)):
+    for names in (_ANY, *patterns_of(_BY_LANGUAGE, languages)):
         for match in names.finditer(text):
             yield match.span(match.lastindex or 0)
 
@@ -451,12 +448,12 @@ def find_names_by_pattern(text: str, languages: Iterable[str]) -> Iterator[tuple
 def name_signs(languages: Iterable[str]) -> str:
     """Return a pattern of words next to names in the languages. It may be empty."""
     own = guards_of(_BY_LANGUAGE, languages)
-    return "|".join(filter(None, (*(one.guard.patterns[0] for one in _ANY), own)))
+    return "|".join(filter(None, (_ANY.guard.patterns[0], own)))
 
 
 def may_name_someone(text: str) -> bool:
     """Return whether a text in any language contains a word that can be next to a name."""
-    every = (*_ANY, *patterns_of(_BY_LANGUAGE, _BY_LANGUAGE))
+    every = (_ANY, *patterns_of(_BY_LANGUAGE, _BY_LANGUAGE))
     return any(names.guard.search(text) for names in every)
 
 

@@ -352,17 +352,17 @@ def _find_vietnamese(text: str) -> Iterator[tuple[int, int]]:
         if _is_vietnamese(words, titled=titled) and _VI_PLACE.search(before) is None:
             yield start, run.end()
 
-    for titled in _VI_TITLED.finditer(text):
-        words = titled[1].split(" ")
-        before = text[max(titled.start() - _VI_BEFORE_CHARS, 0) : titled.start()]
+    for called in _VI_TITLED.finditer(text):
+        words = called[1].split(" ")
+        before = text[max(called.start() - _VI_BEFORE_CHARS, 0) : called.start()]
         if (
             _names("vietnamese", "given").issuperset(words)
             and _VI_NOT_TITLED.isdisjoint(words[:1])
-            and titled[1] not in _VI_COUNTRIES
-            and titled[1] not in _names("vietnamese", "not_alone")
+            and called[1] not in _VI_COUNTRIES
+            and called[1] not in _names("vietnamese", "not_alone")
             and _VI_PLACE.search(before) is None
         ):
-            yield titled.span(1)
+            yield called.span(1)
 
 
 def _is_vietnamese(words: Sequence[str], *, titled: bool) -> bool:
@@ -562,6 +562,7 @@ def _chinese_characters(which: str) -> frozenset[str]:
 # data must be in the text.
 
 _LATIN_WORD: Final = r"[A-ZÀ-ÖØ-Þ](?:['’][A-Z])?[a-zà-öø-ÿ]+(?:[A-Z-][a-zà-öø-ÿA-Z]+)?"
+_LATIN_CAPITAL: Final = re.compile("[A-ZÀ-Þ]")
 _LATIN_SMALL: Final = r"[A-Z]\.?|de la|de los|de|dela|del|da|dos|van der|van|von|bin|binti|al"
 _LATIN_SIGNS: Final = (
     r"[A-ZÀ-Þ][a-zà-þA-Z'’-]*[a-zà-þ] (?:[a-zA-Z.]{1,3} )?[A-ZÀ-Þ][a-zà-þ'’]"
@@ -631,7 +632,8 @@ _LATIN_PUBLIC: Final = re.compile(
     r"|history|biography|quote[sd]?"
     r"|election|revolution|religio\w*|patent|copyright|licen[cs]e|contribut\w*|original"
     r"|based on|implement\w*|algorithm"
-    r"|paper|et al|published|celebrit\w*|fictional|real name|fans?)\b|^(?:who|which|what|whose"
+    r"|paper|et al|published|which|whose|buried|candidates|voted?|celebrit\w*|fictional"
+    r"|real name|fans?)\b|^(?:who|which|what|whose"
     r"|when|where|why)\b",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -664,6 +666,8 @@ def _latin_of_persons(text: str, *, private: bool) -> Iterator[tuple[int, int]]:
 
 def find_latin_names(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of names of any persons in Latin letters: `text[start:end]`."""
+    if _LATIN_CAPITAL.search(text) is None:
+        return
     given, other = _names("latin", "given"), _names("latin", "no_names")
     for run in _LATIN_RUN.finditer(text):
         start, end = run.span()
@@ -671,7 +675,11 @@ def find_latin_names(text: str) -> Iterator[tuple[int, int]]:
         while (
             len(words) > 1
             and words[0] not in given
-            and (words[0] in other or (len(words) > 2 and words[1] in given))
+            and (
+                words[0] in other
+                or (len(words) > 2 and words[1] in given)
+                or (len(words) > 2 and _SENTENCE_START.search(text[max(start - 2, 0) : start]))
+            )
         ):
             start += len(words[0]) + 1
             words = words[1:]
@@ -688,7 +696,8 @@ def _is_latin(words: Sequence[str]) -> bool:
     family = _names("latin", "family")
     if not 1 < len(words) <= _LATIN_MOST_WORDS or not _names("latin", "no_names").isdisjoint(words):
         return False
-    if words[0] in given or words[-1] in family:
+    unknown = sum(not (word in given or word in either or word in family) for word in words)
+    if unknown < 2 and (words[0] in given or words[-1] in family):
         return True
     eastern = words[0] in family or words[0] in _names("latin", "family_first")
     return eastern and all(word in given or word in either for word in words[1:])
