@@ -4343,8 +4343,8 @@ export interface ReinforcementMethod {
 /** Agreement of reviewers with each other: Krippendorff's alpha. */
 export interface HumanReviewReliability {
   /**
-   * 1 if reviewers always agree, and 0 if they agree by chance. From 0.8, one can rely on their labels; below
-   * 0.667, they support no conclusion.
+   * 1 if reviewers always agree, and 0 if they agree as random labels do. From 0.8, one can rely on their labels;
+   * below 0.667, they support no conclusion.
    */
   alpha: number;
   /** Lower limit of its 95% interval. */

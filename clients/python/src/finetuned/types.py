@@ -3845,7 +3845,7 @@ class HumanReviewReliability(ApiObject):
 
     alpha: float
     """
-    1 if reviewers always agree, and 0 if they agree by chance. From 0.8, one can rely on their labels; below 0.667, they support no conclusion.
+    1 if reviewers always agree, and 0 if they agree as random labels do. From 0.8, one can rely on their labels; below 0.667, they support no conclusion.
     """
     low: float
     """

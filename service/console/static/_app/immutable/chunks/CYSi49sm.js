@@ -1,5 +1,0 @@
-<<<<<<<< HEAD:service/console/static/_app/immutable/chunks/sVrauINg.js
-import"./xihTtKlq.js";import{Ct as e,J as t,St as n,_t as r}from"./DVR9uijq.js";import{J as i,l as a}from"./BWOJPNoi.js";function o(o,s){e(s,!0);let c={active:`success`,archived:`neutral`,deleting:`active`},l=r(()=>s.project.status===`deleting`&&s.project.objects_left!==null?i(`admin.projects.objects_left`,{count:s.project.objects_left}):i(`admin.projects.status.${s.project.status}`));a(o,{get tone(){return c[s.project.status]},get text(){return t(l)}}),n()}export{o as t};
-========
-import"./xihTtKlq.js";import{Ct as e,J as t,St as n,_t as r}from"./DVR9uijq.js";import{J as i,l as a}from"./BtvQeaED.js";function o(o,s){e(s,!0);let c={active:`success`,archived:`neutral`,deleting:`active`},l=r(()=>s.project.status===`deleting`&&s.project.objects_left!==null?i(`admin.projects.objects_left`,{count:s.project.objects_left}):i(`admin.projects.status.${s.project.status}`));a(o,{get tone(){return c[s.project.status]},get text(){return t(l)}}),n()}export{o as t};
->>>>>>>> review:service/console/static/_app/immutable/chunks/CYSi49sm.js
