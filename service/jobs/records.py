@@ -138,7 +138,7 @@ class ReplayRecord(Stored):
     training, which makes any difference on a CPU a finding.
 
     The window that leads to the adapter is always computed. Of the others, `seed` draws `drawn`; it
-    comes from the system's randomness unless `is_repetition`. With `steps`, only so many steps of
+    comes from the system's randomness unless `is_repetition`. With `steps`, only as many steps of
     each are computed.
     """
 

@@ -8,6 +8,8 @@ import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import yaml
 from pydantic import SecretStr
@@ -17,6 +19,7 @@ from service.app import create_app
 from service.config import Settings
 from service.core import clock, ids
 from service.files.upload import upload_slots
+from service.jobs.evaluation.labels import queue
 from service.models.records import ModelRecord
 from service.projects.records import Role
 from service.standalone.services import free_port
@@ -48,6 +51,7 @@ from tests.openapi.scenario import (
 from tests.openapi.world import World
 
 _FILE_BYTES = 1024 * 1024
+_DIGEST = vars(queue)["_digest"]
 
 
 async def run(folder: Path, base: Path, *, strict: bool = True) -> World:
@@ -104,7 +108,11 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     await models.aliases(world, trained)
     await _evaluated(api, waiting[0], trained[0])
     await jobs.unknown_format(world, waiting[0])
-    await jobs.label(world, waiting[0])
+    # The order of rows and answers depends on random IDs, which examples do not have.
+    with patch.object(
+        queue, "_digest", lambda value: _DIGEST([one for one in value if not _is_id(one)])
+    ):
+        await jobs.label(world, waiting[0])
     acme = await api.app.state.projects.by_name("acme")
     await jobs.metrics(world, api.app.state.jobs, waiting[1], acme.id)
     await data_sets.recognizers(world)
@@ -297,3 +305,7 @@ def _full_disk(storage: Path) -> Iterator[bool]:
         yield True
     finally:
         subprocess.run(["umount", str(storage)], check=True)
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(("key_", "ftjob-"))

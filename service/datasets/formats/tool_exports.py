@@ -116,7 +116,7 @@ def _turns(value: Row) -> Iterator[Row]:
 
 
 def _conversation(turns: Iterable[tuple[Any, str]], system: str = "") -> Row:
-    """Return a conversation, in which an answer may go on after a tool."""
+    """Return a conversation, in which an answer may continue after a tool."""
     made: list[Row] = []
     for speaker, text in turns:
         role = SPEAKERS.get(str(speaker).casefold(), "assistant")

@@ -73,7 +73,7 @@ class NotReplayable(Exception):
 @dataclass(frozen=True)
 class Choice:
     """Which windows are computed: `count` besides the one that leads to the adapter, drawn by
-    `seed`, or at random if it is None. With `steps`, only so many steps of each are.
+    `seed`, or at random if it is None. With `steps`, only the first steps of each, as many as that.
     """
 
     count: int = 1
