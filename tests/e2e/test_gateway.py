@@ -297,9 +297,10 @@ def test_the_demo_model_writes_rows_from_a_document(sdk: openai.OpenAI, gateway:
     assert counts["kept"] + sum(counts["dropped"].values()) >= 2
     assert "engine_error" not in counts["dropped"]
     assert 0 < usage["output_tokens"] < usage["total_tokens"]
-    assert (made["result"]["output_file_id"] is not None) == (counts["kept"] > 0)
-    if made["output_file_id"]:
-        lines = sdk.files.content(made["output_file_id"]).text.splitlines()
+    output_file_id = made["result"]["output_file_id"]
+    assert (output_file_id is not None) == (counts["kept"] > 0)
+    if output_file_id:
+        lines = sdk.files.content(output_file_id).text.splitlines()
         rows = [json.loads(line) for line in lines]
         assert len(rows) == counts["kept"]
         assert {row["generated"]["passage"] for row in rows} == {text.strip()}

@@ -50,7 +50,7 @@ test("the browser entry contains no Node code", async () => {
 test("the types stay small, so that an editor stays quick", () => {
   const types = readdirSync(`${folder}/dist`).filter((name) => name.endsWith(".d.ts"));
   const bytes = types.map((name) => statSync(`${folder}/dist/${name}`).size);
-  expect(bytes.reduce((sum, size) => sum + size, 0)).toBeLessThan(360_000);
+  expect(bytes.reduce((sum, size) => sum + size, 0)).toBeLessThan(380_000);
 });
 
 test("only what users need is packed", () => {
