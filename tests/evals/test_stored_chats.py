@@ -271,11 +271,11 @@ async def test_masked_chats_reach_neither_model_nor_storage(http, api: Api, add:
     [(_, sent)] = engine.seen
     assert sent["messages"][-1]["content"] == "[BADGE]?"
     [item] = await output_items(http, run)
-    assert item["sample"]["output"][0]["content"] == "Ann Smith has the badge [BADGE]."
+    assert item["sample"]["output"][0]["content"] == "[PERSON_NAME] has the badge [BADGE]."
     assert item["datasource_item"]["metadata"] == {"badge": "[BADGE]"}
     assert item["datasource_item"]["id"] == added.id
     [kept] = await output_items(http, plain)
-    assert kept["sample"]["output"][0]["content"] == "Ann Smith has the badge ZQ-1182."
+    assert kept["sample"]["output"][0]["content"] == "[PERSON_NAME] has the badge ZQ-1182."
     folder = f"{project}/evals/{run['eval_id']}/{run['id']}"
     storage = api.app.state.files.storage
     names = [one.key for one in await storage.objects() if one.key.startswith(folder)]
