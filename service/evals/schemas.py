@@ -117,7 +117,7 @@ class EvalObject(BaseModel):
     name: str = Field(description="Name of the eval.")
     data_source_config: Annotated[
         CustomDataSourceConfigObject | LogsDataSourceConfigObject, Field(discriminator="type")
-    ]
+    ] = Field(description="Schema of the items, or which stored chats they are.")
     testing_criteria: list[Grader] = Field(description="Graders of each item.")
     metadata: dict[str, str] = Field(description="Key-value pairs that were set by the project.")
 

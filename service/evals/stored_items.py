@@ -52,7 +52,6 @@ async def select_chats(
             f"Invalid value for 'data_source.source.type': the eval {record.id} has items of its "
             "own. Create an eval whose 'data_source_config' has the type 'logs', and run that.",
             param="data_source.source.type",
-            code="invalid_data_source",
         )
     wanted = [*(record.logs.get("metadata") or {}).items(), *(source.metadata or {}).items()]
     are_responses = isinstance(source, StoredResponsesSource)

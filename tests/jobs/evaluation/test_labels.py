@@ -405,8 +405,9 @@ async def test_labels_change_the_verdict_wherever_it_is_shown(api: Api, http, ev
     state = api.app.state
     record = await state.registry.get(evaluation.project_id, evaluation.model)
     evidence = await Collector(state, record, with_text=False).collect()
-    assert evidence.parts["evaluation"]["verdict"]["sentence"] == verdict["sentence"]
-    assert evidence.parts["evaluation"]["human_review"]["sentences"] == review["sentences"]
+    of_job = evidence.parts["evaluation"]["of_job"]
+    assert of_job["verdict"]["sentence"] == verdict["sentence"]
+    assert of_job["human_review"]["sentences"] == review["sentences"]
     stored = await state.evaluations.get(evaluation.project_id, evaluation.id)
     assert stored.verdict["kind"] == "serve", "the record has that of the measure"
     for row in range(1, 30):

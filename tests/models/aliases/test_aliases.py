@@ -31,6 +31,7 @@ async def test_promote_and_roll_back(http, new_model):
         "gate": {},
         "suites": [],
         "schedule": None,
+        "next_check_at": None,
     }
     second = (await put(http, two)).json()
     assert second["generation"] == 2
