@@ -48,7 +48,9 @@ class CustomDataSourceConfig(_Strict):
 class LogsDataSourceConfig(_Strict):
     """Stored chats as items. `stored_completions` is an older name of `logs`."""
 
-    type: Literal["logs", "stored_completions"]
+    type: Literal["logs", "stored_completions"] = Field(
+        description="`logs`, or its older name `stored_completions`."
+    )
     metadata: Metadata | None = Field(
         default=None, description="Metadata that the chats of all runs must have."
     )
@@ -102,7 +104,9 @@ class CustomDataSourceConfigObject(BaseModel):
 class LogsDataSourceConfigObject(CustomDataSourceConfigObject):
     """Stored chats as items, and the schema of a row: `item` and `sample`."""
 
-    type: Literal["logs", "stored_completions"]  # type: ignore[assignment]
+    type: Literal["logs", "stored_completions"] = Field(  # type: ignore[assignment]
+        description="`logs`, or its older name `stored_completions`."
+    )
     metadata: dict[str, str] | None = Field(
         description="Metadata that the chats of all runs must have."
     )

@@ -208,7 +208,7 @@ class GpuMonitor:
     def _query(self) -> str | None:
         """Update the gauges, and return the first fault."""
         nvml, faults = self._nvml, []
-        values: dict[Gauge, list[tuple[tuple[str, ...], float]]] = {gauge: [] for gauge in _GAUGES}
+        values: dict[Gauge, list[tuple[tuple[str, ...], float]]] = {gauge: [] for gauge in GAUGES}
         for place, gpu in self._gpus.items():
             try:
                 if not self._is_open:
@@ -224,7 +224,7 @@ class GpuMonitor:
                 found = {metrics.GPU_FAULT: float(has_failed)}
             for gauge, value in found.items():
                 values[gauge].append(((place,), value))
-        for gauge in _GAUGES:
+        for gauge in GAUGES:
             gauge.replace(values[gauge])
         if faults and self._is_open:  # only a library that starts again sees a repaired driver
             with contextlib.suppress(nvml.NVMLError):
@@ -244,7 +244,7 @@ def _usage(nvml: Any, handle: Any) -> dict[Gauge, float]:
     return found
 
 
-_GAUGES: Final = (
+GAUGES: Final = (
     metrics.GPU_FAULT,
     metrics.GPU_SLOWED,
     metrics.GPU_MEMORY_USED_BYTES,

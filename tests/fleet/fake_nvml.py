@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from service.fleet.nvml import GAUGES
+
 SOURCE = Path(__file__).with_name("fake_nvml.c")
 LOST, RESET_REQUIRED, MISMATCH, NOT_LOADED, NO_PERMISSION = 15, 16, 18, 9, 4
 THERMAL = 0x40
@@ -97,6 +99,8 @@ def machine(folder: Path, *cards: Card, driver: str = "580.95.05") -> Iterator[M
         _close(loaded)
         _forget(nvml)
         os.environ.pop("FAKE_NVML")
+        for gauge in GAUGES:  # of cards that the next test does not have
+            gauge.clear()
         if before is not None:
             os.environ["FAKE_NVML"] = before
 

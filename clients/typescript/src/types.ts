@@ -2307,6 +2307,7 @@ export interface Eval {
   created_at: number;
   /** Name of the eval. */
   name: string;
+  /** Schema of the items, or which stored chats they are. */
   data_source_config: EvalDataSourceConfig | EvalLogsDataSourceConfig;
   /** Graders of each item. */
   testing_criteria: (StringCheckGrader | TextSimilarityGrader | LabelModelGrader | ScoreModelGrader | PythonGrader | MultiGrader | ChrfGrader | JsonSchemaGrader | ToolCallGrader | LanguageGrader | LabelGrader)[];
@@ -3337,6 +3338,7 @@ export type ListedKind = "base" | "alias" | "trained" | "shared";
 
 /** Stored chats as items. `stored_completions` is an older name of `logs`. */
 export interface CreateEvalLogsDataSourceConfig {
+  /** `logs`, or its older name `stored_completions`. */
   type: "logs" | "stored_completions";
   /** Metadata that the chats of all runs must have. */
   metadata?: Record<string, string> | null;
@@ -3344,6 +3346,7 @@ export interface CreateEvalLogsDataSourceConfig {
 
 /** Stored chats as items, and the schema of a row: `item` and `sample`. */
 export interface EvalLogsDataSourceConfig {
+  /** `logs`, or its older name `stored_completions`. */
   type: "logs" | "stored_completions";
   /** JSON Schema of a row: `item`, and `sample` if it is included. */
   schema: Record<string, unknown>;

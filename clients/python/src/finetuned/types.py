@@ -2714,6 +2714,9 @@ class CreateEvalLogsDataSourceConfig(ApiObject):
     """
 
     type: Literal["logs", "stored_completions"]
+    """
+    `logs`, or its older name `stored_completions`.
+    """
     metadata: dict[str, str] | None = None
     """
     Metadata that the chats of all runs must have.
@@ -2726,6 +2729,9 @@ class EvalLogsDataSourceConfig(ApiObject):
     """
 
     type: Literal["logs", "stored_completions"]
+    """
+    `logs`, or its older name `stored_completions`.
+    """
     schema_: Annotated[dict[str, Any], Field(alias="schema")]
     """
     JSON Schema of a row: `item`, and `sample` if it is included.
@@ -10975,6 +10981,9 @@ class Eval(ApiObject):
     Name of the eval.
     """
     data_source_config: EvalDataSourceConfig | EvalLogsDataSourceConfig
+    """
+    Schema of the items, or which stored chats they are.
+    """
     testing_criteria: list[
         StringCheckGrader
         | TextSimilarityGrader
