@@ -11,7 +11,8 @@ from typing import Any
 
 _LETTERS = string.digits + string.ascii_lowercase
 _EPOCH_S = 1_767_225_600  # 1 January 2026, the day on which every example begins
-_ESTIMATE_S = 600
+# Times that depend on how long a run takes, or on the time of the day.
+_AFTER_EPOCH_S = {"estimated_finish": 600, "next_check_at": 3 * 3600}
 _DIGEST_CHARS = 64  # of SHA-256, in hexadecimal
 _TIME = re.compile(r"(?:.*_at|created|(?:start|end)_time)")
 _SIGNED = frozenset({"public_key", "value"})  # in Base64
@@ -55,8 +56,8 @@ class Stable:
                 return _base64(key, len(value))
             case str():
                 return self._text(value, key)
-            case int() if key == "estimated_finish":
-                return _EPOCH_S + _ESTIMATE_S
+            case int() if key in _AFTER_EPOCH_S:
+                return _EPOCH_S + _AFTER_EPOCH_S[key]
             case int() if _TIME.fullmatch(key) and value > _EPOCH_S:
                 return self._time(value)
         return value
