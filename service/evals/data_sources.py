@@ -11,6 +11,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 
 from service.datasets.limits import MAX_EVAL_ITEMS
 from service.grading.schemas import GraderMessage, ModelName
+from service.reasoning import ReasoningEffort
 from service.web.validation import Metadata
 
 DEFAULT_TEMPERATURE: Final = 1.0
@@ -18,7 +19,6 @@ DEFAULT_TOP_P: Final = 1.0
 DEFAULT_SEED: Final = 42
 _MAX_TOOLS: Final = 128
 MAX_MESSAGES: Final = 256
-ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class _Strict(BaseModel):

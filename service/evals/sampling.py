@@ -90,7 +90,7 @@ def parse_given_sample(given: Mapping[str, Any]) -> Sample:
 
 def _chat_fields(params: CompletionsSamplingParams | None) -> dict[str, Any]:
     params = params or CompletionsSamplingParams()
-    return _given(
+    return given_fields(
         **_common(params),
         max_completion_tokens=params.max_completion_tokens,
         reasoning_effort=params.reasoning_effort,
@@ -102,7 +102,7 @@ def _chat_fields(params: CompletionsSamplingParams | None) -> dict[str, Any]:
 def _response_fields(params: ResponsesSamplingParams | None) -> dict[str, Any]:
     params = params or ResponsesSamplingParams()
     effort = params.reasoning_effort
-    return _given(
+    return given_fields(
         **_common(params),
         store=False,
         max_output_tokens=params.max_completion_tokens,
@@ -144,7 +144,8 @@ def _response_items(messages: Sequence[Message]) -> list[Message]:
     return items
 
 
-def _given(**fields: Any) -> dict[str, Any]:
+def given_fields(**fields: Any) -> dict[str, Any]:
+    """Return the fields that are not None."""
     return {name: value for name, value in fields.items() if value is not None}
 
 

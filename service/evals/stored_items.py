@@ -20,6 +20,7 @@ from service.core.storage import StorageMissing
 from service.datasets.limits import MAX_EVAL_ITEMS
 from service.evals.data_sources import StoredResponsesSource, StoredSource
 from service.evals.records import EvalRecord, RunRecord
+from service.evals.sampling import given_fields
 from service.files.curation.masking import Masking
 from service.files.stored_chats.records import StoredChatRecord, StoredChats
 from service.files.stored_chats.redaction import StoredChat
@@ -194,8 +195,8 @@ class StoredItems:
                 await asyncio.sleep(_PAUSE_S)
         return [
             {
-                "item": row["item"] | _given(**item),
-                "sample": row["sample"] | _given(output_text=text, output_tools=calls),
+                "item": row["item"] | given_fields(**item),
+                "sample": row["sample"] | given_fields(output_text=text, output_tools=calls),
             }
             for row, (item, text, calls) in zip(rows, masked.groups, strict=True)
         ]
@@ -207,7 +208,7 @@ def as_row(record: StoredChatRecord, chat: StoredChat) -> Row:
     return {
         "item": {
             "input": asked,
-            **_given(tools=chat.row.get("tools")),
+            **given_fields(tools=chat.row.get("tools")),
             "metadata": record.metadata,
             "id": record.id,
             "model": record.model,
@@ -216,7 +217,7 @@ def as_row(record: StoredChatRecord, chat: StoredChat) -> Row:
         "sample": {
             "model": record.model,
             "output_text": take_out(answer.get("content") or "")[1],
-            **_given(output_tools=answer.get("tool_calls")),
+            **given_fields(output_tools=answer.get("tool_calls")),
             "finish_reason": chat.finish_reason,
             "usage": chat.usage or {},
         },
@@ -238,7 +239,3 @@ def _matches(chat: StoredChat, source: StoredResponsesSource) -> bool:
         and functions >= {*(source.tools or ())}
         and all(chat.sampling.get(name) == value for name, value in asked.items())
     )
-
-
-def _given(**fields: Any) -> Row:
-    return {name: value for name, value in fields.items() if value is not None}

@@ -278,7 +278,7 @@ class Collector:
             **reviewed.evaluation.model_dump(mode="json", include=shown),
             "human_review": msgspec.to_builtins(reviewed.review),
             "conditions": job.gate,
-            "human_labels": _count_labels(await self._state.evaluation_labels.all(found)),
+            "human_labels": _count_labels(reviewed.labels),
         }
         try:
             report = await self._state.storage.get_bytes(found.key(REPORT_FILE))
@@ -495,7 +495,7 @@ def _count_labels(labels: Iterable[LabelRecord]) -> list[dict[str, Any]]:
     """Return by reviewer and pair of columns how often each was better."""
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for label in labels:
-        pair = sorted(label.compared)
+        _, *pair = label.subject
         one = found.setdefault(
             (label.reviewer, *pair),
             {"reviewer": label.reviewer, "compared": pair, "better": dict.fromkeys(pair, 0),

@@ -21,6 +21,8 @@ from pydantic import (
     model_validator,
 )
 
+from service.reasoning import ReasoningEffort
+
 MAX_GRADERS: Final = 32
 MAX_LABELS: Final = 128
 MAX_MESSAGES: Final = 64
@@ -201,8 +203,8 @@ class JudgeSamplingParams(_Strict):
         ),
         description="Maximum number of tokens of the judge's answer.",
     )
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
-        Field(default=None, description="Reasoning effort, for models that support it.")
+    reasoning_effort: ReasoningEffort | None = Field(
+        default=None, description="Reasoning effort, for models that support it."
     )
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = Field(
         default=None, description="Random seed."

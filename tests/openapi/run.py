@@ -51,7 +51,7 @@ from tests.openapi.scenario import (
 from tests.openapi.world import World
 
 _FILE_BYTES = 1024 * 1024
-_DIGEST = vars(queue)["_digest"]
+_DIGEST = vars(queue)["digest_of"]
 
 
 async def run(folder: Path, base: Path, *, strict: bool = True) -> World:
@@ -110,7 +110,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     await jobs.unknown_format(world, waiting[0])
     # The order of rows and answers depends on random IDs, which examples do not have.
     with patch.object(
-        queue, "_digest", lambda value: _DIGEST([one for one in value if not _is_id(one)])
+        queue, "digest_of", lambda value: _DIGEST([one for one in value if not _is_id(one)])
     ):
         await jobs.label(world, waiting[0])
     acme = await api.app.state.projects.by_name("acme")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
-from service.datasets.formats.chat_apps import at_path, objects, seconds
+from service.datasets.formats.chat_apps import at_path, objects, plain_turns, seconds
 from service.datasets.formats.options import Record
 
 Row = dict[str, Any]
@@ -152,7 +152,7 @@ def label_studio(value: Row) -> Iterator[Row]:
             if result.get("type") == "pairwise":
                 yield from _better(value["data"], at_path(given, "selected"))
             if isinstance(message := at_path(given, "chatmessage"), dict):
-                said.append({key: message.get(key) for key in ("role", "content")})
+                said += plain_turns([message])
             for kind, texts in found.items():
                 one = at_path(given, kind)
                 if isinstance(one, list) and all(isinstance(text, str) for text in one):
@@ -179,8 +179,7 @@ def preference(prompt: Any, answers: list[Any], best: int) -> Row:
 
 def _annotated(asked: Any, answer: Any) -> Row:
     turns = asked if isinstance(asked, list) else [{"role": "user", "content": asked}]
-    kept = [{key: turn.get(key) for key in ("role", "content")} for turn in objects(turns)]
-    return {"messages": [*kept, {"role": "assistant", "content": answer}]}
+    return {"messages": [*plain_turns(turns), {"role": "assistant", "content": answer}]}
 
 
 _JSON_MIN: Final = frozenset(

@@ -221,6 +221,23 @@ def path_of(value: Any, path: str) -> Any:
     return at_path(value, *path.split(".")) if path else None
 
 
+_MAX_PATH: Final = 10_000  # messages of a conversation, which a loop must not exceed
+
+
+def path_to(leaf: Any, nodes: Mapping[Any, Row], parent: str) -> list[Row]:
+    """Return the nodes of a tree from the root to a leaf. `parent` is the key of a parent's ID."""
+    path: list[Row] = []
+    while (node := nodes.get(str(leaf))) is not None and len(path) < min(_MAX_PATH, len(nodes)):
+        path.append(node)
+        leaf = node.get(parent)
+    return path[::-1]
+
+
+def plain_turns(value: Any) -> list[Row]:
+    """Return the messages of a list with nothing but their role and content."""
+    return [{key: one.get(key) for key in ("role", "content")} for one in objects(value)]
+
+
 _TEXT_BLOCKS: Final = ("text", "input_text", "output_text")
 
 

@@ -15,13 +15,12 @@ from itertools import chain, cycle, islice
 from typing import Any, Final, NamedTuple
 
 from service.datasets.checks.issues import printable, refuse
-from service.datasets.formats.chat_apps import at_path, objects
+from service.datasets.formats.chat_apps import at_path, objects, path_to
 from service.datasets.formats.options import FormatOptions, Record
 from service.datasets.formats.turn_forms import are_turns
 
 Row = dict[str, Any]
 
-_MAX_PATH: Final = 10_000  # messages of a conversation, which a loop must not exceed
 _SAMPLE: Final = 200  # rated answers that decide about the kind of rows
 
 
@@ -162,22 +161,19 @@ def _open_webui(value: Row) -> Rated | None:
     nodes = at_path(chat, "history", "messages")
     if liked is None or not isinstance(nodes, dict):
         return None
-    path: list[Row] = []
-    leaf = at_path(value, "meta", "message_id")
-    while isinstance(node := nodes.get(str(leaf)), dict) and len(path) < min(_MAX_PATH, len(nodes)):
-        path.append(node)
-        leaf = node.get("parentId")
-    if not path or path[0].get("role") != "assistant":
+    messages = {name: node for name, node in nodes.items() if isinstance(node, dict)}
+    path = path_to(at_path(value, "meta", "message_id"), messages, "parentId")
+    if not path or path[-1].get("role") != "assistant":
         return None
-    answer = _open_webui_message(path[0])
+    answer = _open_webui_message(path[-1])
     if not answer["content"]:
         return None
     system = at_path(chat, "params", "system") or at_path(chat, "system")
-    messages: list[Row] = []
+    asked: list[Row] = []
     if isinstance(system, str) and system.strip():
-        messages.append({"role": "system", "content": system})
-    messages += [_open_webui_message(node) for node in path[:0:-1]]
-    return Rated([*messages, answer], liked)
+        asked.append({"role": "system", "content": system})
+    asked += [_open_webui_message(node) for node in path[:-1]]
+    return Rated([*asked, answer], liked)
 
 
 def _open_webui_message(node: Row) -> Row:

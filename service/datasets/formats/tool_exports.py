@@ -19,6 +19,8 @@ from service.datasets.formats.chat_apps import (
     conversations_of,
     objects,
     path_of,
+    path_to,
+    plain_turns,
     seconds,
     text_of,
 )
@@ -27,8 +29,6 @@ from service.datasets.passages import html_text
 from service.datasets.rows.lines import parse
 
 Row = dict[str, Any]
-
-_MAX_PATH: Final = 10_000  # messages of a conversation, which a loop must not exceed
 
 
 class Export(NamedTuple):
@@ -165,15 +165,6 @@ def _texts(value: Row) -> Iterator[Row]:  # UltraChat
     yield {"conversations": value["data"]}
 
 
-def _path_to(leaf: Any, nodes: Mapping[Any, Row], parent: str) -> list[Row]:
-    """Return the nodes from the root to a leaf. Nodes aside are edited or repeated messages."""
-    path: list[Row] = []
-    while (node := nodes.get(str(leaf))) is not None and len(path) < min(_MAX_PATH, len(nodes)):
-        path.append(node)
-        leaf = node.get(parent)
-    return path[::-1]
-
-
 # ChatGPT's marks of citations, which its page shows as links: private characters around names, or
 # brackets with the number and the source.
 _CITATION: Final = re.compile(
@@ -184,10 +175,13 @@ _SHOWN: Final = ("text", "multimodal_text")
 
 
 def _mapping(value: Row) -> Iterator[Row]:
-    """Yield the conversation in a tree of ChatGPT or DeepSeek: the thread that was shown last."""
+    """Yield the conversation in a tree of ChatGPT or DeepSeek: the thread that was shown last.
+
+    Nodes beside it are edited or repeated messages.
+    """
     nodes = {name: node for name, node in value["mapping"].items() if isinstance(node, dict)}
     leaf = value.get("current_node") or _last_leaf(nodes)
-    said = [turn for node in _path_to(leaf, nodes, "parent") for turn in _said(node)]
+    said = [turn for node in path_to(leaf, nodes, "parent") for turn in _said(node)]
     if turns := _conversation(said)["conversations"]:
         yield {"conversations": turns}
 
@@ -222,7 +216,7 @@ def _claude(value: Row) -> Iterator[Row]:
     if any(message.get("parent_message_uuid") for message in messages):
         nodes = {str(message.get("uuid")): message for message in messages}
         leaf = value.get("current_leaf_message_uuid") or messages[-1].get("uuid")
-        messages = _path_to(leaf, nodes, "parent_message_uuid")
+        messages = path_to(leaf, nodes, "parent_message_uuid")
     said = ((one.get("sender"), _claude_text(one)) for one in messages)
     if turns := _conversation(said)["conversations"]:
         yield {"conversations": turns}
@@ -270,10 +264,7 @@ def _cohere(value: Row) -> Iterator[Row]:
 def _ideal(value: Row) -> Iterator[Row]:
     """Yield a sample of OpenAI's Evals: messages and the ideal answer, or several."""
     ideal = next(iter(value["ideal"]), "") if isinstance(value["ideal"], list) else value["ideal"]
-    messages = [
-        {key: one.get(key) for key in ("role", "content")} for one in objects(value["input"])
-    ]
-    yield {"messages": [*messages, {"role": "assistant", "content": ideal}]}
+    yield {"messages": [*plain_turns(value["input"]), {"role": "assistant", "content": ideal}]}
 
 
 # Logs of model APIs: where the request and the response are
@@ -292,8 +283,8 @@ def _parsed(body: Any) -> Any:
 
 def _sample(value: Row) -> Iterator[Row]:
     """Yield the conversation of an item of OpenAI's evals."""
-    said = [*objects(path_of(value, "sample.input")), *objects(path_of(value, "sample.output"))[:1]]
-    yield {"messages": [{key: one.get(key) for key in ("role", "content")} for one in said]}
+    asked, answers = (plain_turns(path_of(value, f"sample.{one}")) for one in ("input", "output"))
+    yield {"messages": [*asked, *answers[:1]]}
 
 
 def _bodies(value: Row) -> list[Row]:

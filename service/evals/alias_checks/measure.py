@@ -19,8 +19,9 @@ async def measure(evals: Evals, wanted: SuiteRun, run: RunRecord, baseline: RunR
         return wanted
     record = await evals.get(run.project_id, run.eval_id)
     graders = [str(one["name"]) for one in record.testing_criteria] if record else []
-    rows = [await evals.runs.all_rows(one) for one in (baseline, run)]
-    found = (await asyncio.to_thread(compare_rows, graders, rows)).runs[1]
+    of_run = await evals.runs.all_rows(run)
+    of_baseline = of_run if run.id == baseline.id else await evals.runs.all_rows(baseline)
+    found = (await asyncio.to_thread(compare_rows, graders, [of_baseline, of_run])).runs[1]
     measured: dict[str, Sequence[Score]] = {"difference": found.differences, "score": found.scores}
     limits = {
         f"{name}_{limit}": getattr(one, limit)

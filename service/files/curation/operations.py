@@ -11,11 +11,11 @@ from pydantic import BaseModel
 
 from service.core import clock, ids
 from service.core.claims import Claim, ClaimLost
-from service.core.errors import Conflict, NotFound
+from service.core.errors import BadRequest, Conflict, NotFound
 from service.core.records import Page
 from service.core.storage import StorageError, StorageMissing
 from service.files.curation.records import Task, Tasks, TaskState
-from service.files.records import FileRecord, Files
+from service.files.records import FileRecord, Files, Purpose
 from service.files.routes import require_file
 from service.web.auth import Principal
 from service.web.idempotency import ApiObject, comparable, create_once
@@ -36,6 +36,17 @@ async def require_named_file(
         return await require_file(files, caller.project_id, file_id)
     except NotFound as e:
         raise NotFound(e.message, param=param, code="file_not_found") from e
+
+
+def require_rows(file: FileRecord, param: str, use: str) -> None:
+    """Raise BadRequest if the file has no rows to train on. `use` says what only those allow."""
+    if file.purpose is not Purpose.FINE_TUNE:
+        raise BadRequest(
+            f"The file {file.id} has the purpose '{file.purpose}'; only files with the purpose "
+            f"'fine-tune' {use}.",
+            param=param,
+            code="invalid_file_purpose",
+        )
 
 
 class TaskOperation(Operation):

@@ -18,6 +18,7 @@ from service.files.curation.operations import (
     OperationId,
     TaskOperations,
     require_named_file,
+    require_rows,
 )
 from service.files.curation.preview import PREVIEW, PreviewOptions, preview_task
 from service.files.curation.recognizers.routes import Store as RecognizerStore
@@ -39,7 +40,6 @@ from service.files.curation.schemas import (
     DatasetReport,
     MarkedRowObject,
 )
-from service.files.records import Purpose
 from service.files.routes import Store
 from service.models.registry import ModelRegistry
 from service.web import audit_trail
@@ -285,13 +285,7 @@ async def create_preview(
 
     async def make() -> Task:
         file = await require_named_file(files, caller, body.file_id, "file_id")
-        if file.purpose is not Purpose.FINE_TUNE:
-            raise BadRequest(
-                f"The file {file.id} has the purpose '{file.purpose}'; only files with the purpose "
-                "'fine-tune' have previews.",
-                param="file_id",
-                code="invalid_file_purpose",
-            )
+        require_rows(file, "file_id", "have previews")
         given = file.format if body.format is None else body.format.stored()
         options = PreviewOptions(given or {}, body.limit, body.personal_data)
         task = preview_task(file, options, await recognizers.digest(caller.project_id))

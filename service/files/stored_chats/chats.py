@@ -7,17 +7,17 @@ messages are text, and the answer is complete.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
 from service.reasoning import FIELDS as REASONING_FIELDS
+from service.reasoning import ReasoningEffort
 
 _SAMPLING: Final = (
     *("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed"),
     *("max_tokens", "max_completion_tokens"),
 )
-_EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _CONTEXT: Final = ("tools", "parallel_tool_calls")
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -84,7 +84,7 @@ def read_sampling(request: dict[str, Any]) -> dict[str, Any]:
     effort = request.get("reasoning_effort") or (
         reasoning.get("effort") if isinstance(reasoning, dict) else None
     )
-    return found | ({"reasoning_effort": effort} if effort in _EFFORTS else {})
+    return found | ({"reasoning_effort": effort} if effort in get_args(ReasoningEffort) else {})
 
 
 def read_metadata(given: Any) -> dict[str, str]:

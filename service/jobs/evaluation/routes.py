@@ -14,7 +14,7 @@ from service.core.records import Missing
 from service.core.storage import Storage, StorageMissing
 from service.files.curation.masking import Masking
 from service.jobs.evaluation.labels.records import Labels
-from service.jobs.evaluation.labels.review import read_reviewed
+from service.jobs.evaluation.labels.review import apply_labels, read_reviewed
 from service.jobs.evaluation.masked_report import mask_report
 from service.jobs.evaluation.records import (
     REPORT_FILE,
@@ -103,7 +103,7 @@ async def retrieve_evaluation(
     found = await read_reviewed(evaluation, labels, storage)
     if found.review is None:
         return JobEvaluationObject.from_record(found.evaluation)
-    review = HumanReviewObject.from_review(found.review, found.labels)
+    review = HumanReviewObject.from_review(found.review, len(found.labels))
     return JobEvaluationObject.from_record(found.evaluation, review)
 
 
@@ -189,8 +189,8 @@ async def retrieve_report(
         lines = () if line is None else (f"lines:{line}",)
         audit_trail.reveal(AuditEvent.EVALUATION_REVEALED, lines)
     if form != "json":
-        found = await read_reviewed(evaluation, labels, storage)
         comparison = await asyncio.to_thread(Comparison.from_json, content)
+        found = await apply_labels(evaluation, await labels.all(evaluation), comparison)
         content = await asyncio.to_thread(
             render_report, form, comparison, found.evaluation, found.review
         )

@@ -11,6 +11,7 @@ from service.core.errors import BadRequest, LimitReached
 from service.core.records import Missing
 from service.datasets.rows.canonical import canonical_line
 from service.datasets.rows.lines import parse
+from service.files.curation.operations import require_rows
 from service.files.curation.reviews.records import (
     MAX_REVIEWS,
     ReviewRecord,
@@ -24,7 +25,7 @@ from service.files.curation.reviews.schemas import (
     RowReviewCounts,
     RowReviewList,
 )
-from service.files.records import FileRecord, Purpose, ReviewLabel
+from service.files.records import FileRecord, ReviewLabel
 from service.files.routes import Store, require_file
 from service.web import audit_trail
 from service.web.audit_events import AuditEvent
@@ -44,13 +45,7 @@ Line = Annotated[
 
 async def _reviewed_file(file_id: str, caller: Caller, files: Store) -> FileRecord:
     file = await require_file(files, caller.project_id, file_id)
-    if file.purpose is not Purpose.FINE_TUNE:
-        raise BadRequest(
-            f"The file {file.id} has the purpose '{file.purpose}'; only files with the purpose "
-            "'fine-tune' have reviews.",
-            param="file_id",
-            code="invalid_file_purpose",
-        )
+    require_rows(file, "file_id", "have reviews")
     return file
 
 

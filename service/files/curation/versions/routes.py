@@ -18,6 +18,7 @@ from service.files.curation.operations import (
     OperationId,
     TaskOperations,
     require_named_file,
+    require_rows,
 )
 from service.files.curation.recognizers.routes import Store as RecognizerStore
 from service.files.curation.records import Task, TaskKind
@@ -31,7 +32,7 @@ from service.files.curation.versions.schemas import (
     DatasetMerge,
     DiffRowObject,
 )
-from service.files.records import FileRecord, Files, FileStatus, Purpose
+from service.files.records import FileRecord, Files, FileStatus
 from service.files.routes import Store
 from service.files.upload import clean_name
 from service.web import audit_trail
@@ -43,6 +44,7 @@ from service.web.permissions import Permission, needs
 from service.web.resources import ListOf
 
 _TAGS: Final[list[str | Enum]] = ["Data sets"]
+_USE: Final = "can be compared or merged"
 diffs = APIRouter(prefix="/v1/dataset_diffs", tags=_TAGS)
 merges = APIRouter(prefix="/v1/dataset_merges", tags=_TAGS)
 
@@ -105,9 +107,9 @@ async def create_diff(
 
     async def make() -> Task:
         file = await require_named_file(files, caller, body.file_id, "file_id")
-        _require_rows(file, "file_id")
+        require_rows(file, "file_id", _USE)
         other = await require_named_file(files, caller, body.other_file_id, "other_file_id")
-        _require_rows(other, "other_file_id")
+        require_rows(other, "other_file_id", _USE)
         _require_no_error(other, "other_file_id")
         # The rows of the later file are stored when its check ends. A copy of them next to the
         # earlier file would outlive the later one.
@@ -271,7 +273,7 @@ async def _check_mergeable(files: Files, caller: Principal, file_id: str, param:
     merge finds other errors.
     """
     file = await require_named_file(files, caller, file_id, param)
-    _require_rows(file, param)
+    require_rows(file, param, _USE)
     if file.row_format != "labeled":
         _require_no_error(file, param)
 
@@ -282,16 +284,6 @@ def _require_no_error(file: FileRecord, param: str) -> None:
             f"The file {file.id} cannot be used: {file.status_details} Clean it first.",
             param=param,
             code="invalid_training_file",
-        )
-
-
-def _require_rows(file: FileRecord, param: str) -> None:
-    if file.purpose is not Purpose.FINE_TUNE:
-        raise BadRequest(
-            f"The file {file.id} has the purpose '{file.purpose}'; only files with the purpose "
-            "'fine-tune' can be compared or merged.",
-            param=param,
-            code="invalid_file_purpose",
         )
 
 

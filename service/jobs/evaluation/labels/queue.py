@@ -7,14 +7,11 @@ random for each reviewer and row, and the same when a page is loaded again.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-import msgspec
-
-from service.jobs.evaluation.labels.records import LabelRecord, current_labels
+from service.jobs.evaluation.labels.records import LabelRecord, current_labels, digest_of
 from service.verdict.comparison import BASE, PROMPT, TUNED, Comparison, Row
 
 DEFAULT_OVERLAP = 2
@@ -64,7 +61,7 @@ def build_queue(
     rows = [row for row in comparison.rows if _is_comparable(row, pair)]
 
     def order(row: Row) -> tuple[int, str]:
-        return -counts[row.line or 0], _digest([evaluation_id, row.line])
+        return -counts[row.line or 0], digest_of([evaluation_id, row.line])
 
     open_ = [row for row in rows if row.line not in own and counts[row.line or 0] < overlap]
     return Queue(
@@ -75,20 +72,21 @@ def build_queue(
 def order_for(reviewer: str, evaluation_id: str, row: Row, pair: Pair) -> Pair:
     """Return the columns in the order in which a reviewer sees their answers."""
     first, second = sorted(pair)
-    is_swapped = int(_digest([reviewer, evaluation_id, row.line, first, second])[0], 16) % 2
+    is_swapped = int(digest_of([reviewer, evaluation_id, row.line, first, second])[0], 16) % 2
     return (second, first) if is_swapped else (first, second)
 
 
 def shown_digest(row: Row, order: Pair) -> str:
     """Return a digest of a row and its two answers as shown, which does not depend on columns."""
-    return _digest([row.prompt, *(row.answers[column].full_text for column in order)])
+    return digest_of([row.prompt, *(row.answers[column].full_text for column in order)])
 
 
 def shown_order(row: Row, pair: Pair, shown: str) -> Pair | None:
     """Return the order in which the answers were shown; None if these were other answers."""
     if not _is_comparable(row, pair):
         return None
-    orders: Iterator[Pair] = iter([pair, (pair[1], pair[0])])
+    first, second = pair
+    orders = (pair, (second, first))
     return next((order for order in orders if shown_digest(row, order) == shown), None)
 
 
@@ -102,7 +100,3 @@ def _is_comparable(row: Row, pair: Pair) -> bool:
 
 def _sorted(a: str, b: str) -> Pair:
     return (a, b) if a < b else (b, a)
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:32]

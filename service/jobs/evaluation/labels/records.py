@@ -54,7 +54,13 @@ class LabelRecord(Stored):
     def id(self) -> str:
         """ID of the label. It is the same for each label of its reviewer, row and pair."""
         reviewer = hashlib.sha256(self.reviewer.encode()).hexdigest()[:12]
-        return ":".join((str(self.row), *sorted(self.compared), reviewer))
+        return ":".join((*self.subject, reviewer))
+
+    @property
+    def subject(self) -> tuple[str, str, str]:
+        """The row and the columns that are compared, in any order: what reviewers agree about."""
+        first, second = sorted(self.compared)
+        return str(self.row), first, second
 
 
 class TooManyLabels(Exception):
@@ -174,7 +180,12 @@ def answers_digest(row: Row, columns: Sequence[str]) -> str | None:
     given = [one.full_text for one in answers if one is not None and one.error is None]
     if len(given) < len(answers):
         return None
-    return hashlib.sha256(msgspec.json.encode([row.prompt, *given])).hexdigest()[:32]
+    return digest_of([row.prompt, *given])
+
+
+def digest_of(value: object) -> str:
+    """Return a short digest of a JSON value."""
+    return hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:32]
 
 
 def _note_key(evaluation: JobEvaluation) -> str:

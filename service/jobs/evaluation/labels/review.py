@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 class Reviewed:
     """An evaluation whose verdict includes what people prefer.
 
-    `review` is None without labels, and `labels` counts all, also those of earlier answers.
+    `labels` are all, also those of earlier answers. `review` is None if there are none, or if the
+    evaluation has no report.
     """
 
     evaluation: JobEvaluation
+    labels: Sequence[LabelRecord]
     review: HumanReview | None = None
-    labels: int = 0
 
 
 async def read_reviewed(evaluation: JobEvaluation, labels: Labels, storage: Storage) -> Reviewed:
@@ -40,19 +41,27 @@ async def read_reviewed(evaluation: JobEvaluation, labels: Labels, storage: Stor
 
     Raises StorageError.
     """
-    if evaluation.status is not EvaluationStatus.COMPLETED:
-        return Reviewed(evaluation)
-    if not (found := await labels.all(evaluation)):
-        return Reviewed(evaluation)
+    found = await labels.all(evaluation)
+    if evaluation.status is not EvaluationStatus.COMPLETED or not found:
+        return Reviewed(evaluation, found)
     try:
         comparison = await read_comparison(storage, evaluation)
     except StorageMissing:
-        return Reviewed(evaluation)
-    review, _ = await review_labels(found, comparison)
+        return Reviewed(evaluation, found)
+    return await apply_labels(evaluation, found, comparison)
+
+
+async def apply_labels(
+    evaluation: JobEvaluation, labels: Sequence[LabelRecord], comparison: Comparison
+) -> Reviewed:
+    """Return a completed evaluation, with this report, as people's labels leave it."""
+    if not labels:
+        return Reviewed(evaluation, labels)
+    review, _ = await review_labels(labels, comparison)
     if evaluation.verdict is not None:
         verdict = await asyncio.to_thread(weighed_verdict, evaluation.verdict, review)
         evaluation = evaluation.model_copy(update={"verdict": verdict})
-    return Reviewed(evaluation, review, len(found))
+    return Reviewed(evaluation, labels, review)
 
 
 async def review_labels(
@@ -74,10 +83,10 @@ def weighed_verdict(verdict: dict[str, Any], review: HumanReview) -> dict[str, A
 
 def disputed(labels: Iterable[LabelRecord]) -> list[LabelRecord]:
     """Return the labels of rows on which reviewers differ, opposite preferences first."""
-    by_row: defaultdict[tuple[object, ...], list[LabelRecord]] = defaultdict(list)
+    by_subject: defaultdict[tuple[str, str, str], list[LabelRecord]] = defaultdict(list)
     for label in labels:
-        by_row[label.row, *sorted(label.compared)].append(label)
-    differing = [same for same in by_row.values() if len({label.winner for label in same}) > 1]
+        by_subject[label.subject].append(label)
+    differing = [same for same in by_subject.values() if len({label.winner for label in same}) > 1]
     differing.sort(key=lambda same: len({label.winner for label in same} - {TIE}) < 2)
     return [label for same in differing for label in same]
 

@@ -111,14 +111,14 @@ async def list_labels(
     listed_from = every
     if is_disputed:
         listed_from = disputed([label for label in every if label.id in current])
-    seen = {_compared(label) for label in every if label.reviewer == name}
+    seen = {label.subject for label in every if label.reviewer == name}
     sees_all = caller.may(Permission.PROJECT_WRITE)
     found = [
         label
         for label in listed_from
         if (row is None or label.row == row)
         and (not mine or label.reviewer == name)
-        and (sees_all or _compared(label) in seen)
+        and (sees_all or label.subject in seen)
     ]
     page, has_more = LABEL.slice(found, replace(paging, oldest_first=True))
     notes = await labels.notes(page)
@@ -325,10 +325,6 @@ async def _masked(
         EvaluationLabelTask.model_validate(one.model_dump() | texts | {"masked_values": count})
         for one, texts, count in zip(tasks, result.groups[0], result.masked[0], strict=True)
     ]
-
-
-def _compared(label: LabelRecord) -> tuple[object, ...]:
-    return (label.row, *sorted(label.compared))
 
 
 def _row(comparison: Comparison, line: int) -> Row:
