@@ -99,13 +99,14 @@ def _same_form(classes: list[list[Rows]], features: FeatureArray) -> list[Rows]:
     Rows with the same question are omitted, because they may contradict each other instead.
     """
     found: list[Rows] = []
+    questions = features["question"]
     for one in classes:
         rows: list[int] = []
         asked: set[int] = set()
-        for group in one:
-            question = int(features["question"][group[0]])
+        firsts = [int(group[0]) for group in one]
+        for row, question in zip(firsts, questions[firsts].tolist(), strict=True):
             if not question or question not in asked:
-                rows.append(int(group[0]))
+                rows.append(row)
                 asked.add(question)
         if len(rows) > 1:
             found.append(np.array(rows, dtype=np.int64))
