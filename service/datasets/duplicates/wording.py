@@ -49,7 +49,7 @@ với ạ|vậy(?= |$)|por favor|gracias|s il vous plaît|merci|bitte|danke
 안녕하세요|감사합니다|고맙습니다|감사|고맙|혹시|부탁드립니다|부탁드려요|부탁합니다|부탁드려|부탁
 """.strip().replace("\n", "|")
 LEADING = re.compile(rf"^(?:{_LEADING})(?: |$)")
-CALLS = re.compile(rf"(?:^| )(?:{_ANYWHERE})(?= |$)")
+CALLS = re.compile(rf" (?:{_ANYWHERE})(?= |$)")  # `re` finds its first character fast
 
 
 def _first_words(phrases: str) -> frozenset[str]:
@@ -403,7 +403,7 @@ def _without_calls(text: str, words: list[str]) -> str:
         text = text[match.end() :]
     if CALL_WORDS.isdisjoint(words):
         return text
-    return " ".join(CALLS.sub(" ", text).split())
+    return " ".join(CALLS.sub(" ", f" {text}").split())
 
 
 def split_numbers(texts: Sequence[str]) -> tuple[list[str], list[str]]:
