@@ -87,7 +87,10 @@ _SHAPES = {
     "reinforcement": "prompts for a grader",
 }
 _NO_ROWS = ShownRows([], 0, {})
-_NAMES = "Names of people count only next to a title or a phrase such as “my name is”."
+_NAMES = (
+    "Names of people are found next to a title or a phrase such as “my name is”, and by lists of "
+    "names. Rare names without such a word can be missed."
+)
 
 
 def to_markdown(report: Report, *, title: str = "Data set report") -> str:

@@ -85,6 +85,9 @@ def _server(path: Path) -> str:
 def _show(found: dict[str, Any], path: Path, out: Out) -> None:
     checked, source = found["validation"], found["found"]
     needed = found["min_training_rows"]
+    is_short = checked["valid_rows"] < needed
+    if found["suitability"] is not None:
+        out.line(found["suitability"]["sentence"], style="bold")
     out.facts(
         [
             ("file", path),
@@ -92,7 +95,7 @@ def _show(found: dict[str, Any], path: Path, out: Out) -> None:
             ("rows", f"{checked['rows']:,}, of which {checked['valid_rows']:,} valid"),
             ("errors", checked["errors"]),
             ("warnings", checked["warnings"]),
-            ("too few", checked["valid_rows"] < needed and f"a job needs at least {needed} rows"),
+            ("too few", f"a job needs at least {needed} rows" if is_short else None),
         ]
     )
     print_findings([ReportIssue.model_validate(one) for one in checked["issues"]], out)

@@ -23,6 +23,8 @@ def show(report: DatasetReportContent, out: Out) -> None:
         return
     checked = report.validation
     found = _found(report)
+    if report.suitability is not None:
+        out.line(report.suitability.sentence, style="bold")
     out.facts(
         [
             ("format", f"{report.source.container}, {report.source.shape}, {size(checked.bytes)}"),
