@@ -101,7 +101,10 @@ def check(version: str, root: Path = ROOT) -> None:
 
 def save_contract(version: str) -> None:
     """Save openapi.json and this version's records, which later versions are tested with."""
-    shutil.copy(ROOT / "openapi.json", ROOT / "docs" / "openapi" / f"{version}.json")
+    folder = ROOT / "docs" / "openapi"
+    shutil.rmtree(folder, ignore_errors=True)  # only the last release is compared with
+    folder.mkdir()
+    shutil.copy(ROOT / "openapi.json", folder / f"{version}.json")
     _run(sys.executable, "-m", "tests.upgrade.write")
     if _git(ROOT, "status", "--porcelain"):
         _git(ROOT, "add", "docs/openapi", "tests/upgrade/data")

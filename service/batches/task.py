@@ -14,7 +14,7 @@ from service.batches.input_lines import BatchRequest, InputInvalid, check, read_
 from service.batches.records import Batches, BatchFault, BatchRecord, BatchStatus, BatchTally
 from service.batches.request_work import RequestWork, Rules
 from service.batches.results import Result, ResultFile, unsent_line, write_file
-from service.core import clock, metrics
+from service.core import clock
 from service.core.storage import StorageMissing
 from service.files.curation.dataset_process import DatasetTaskFailed, fetch, scratch_folder
 from service.files.records import FileRecord
@@ -131,8 +131,6 @@ class BatchAttempt(PartedAttempt[BatchRecord, BatchRequest, Result]):
         self._record = await self._store.add_parts(
             self._record, lambda record: record.advance(more), parts
         )
-        metrics.BATCH_REQUESTS.cell("completed").inc(more.completed)
-        metrics.BATCH_REQUESTS.cell("failed").inc(more.failed)
 
     async def _finish(self) -> None:
         parts = await self._store.parts(self._record)

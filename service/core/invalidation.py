@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline, PubSub
 from redis.exceptions import ConnectionError, RedisError
 
-from service.core import metrics, tasks
+from service.core import tasks
 from service.core.records import PREFIX
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,6 @@ class Invalidations:
             # Also sent after a reconnect inside redis-py, which is not reported otherwise. Redis
             # answers for each channel, but subscribes to both at once.
             if message["channel"] == CHANNEL.encode():
-                metrics.INVALIDATION_SUBSCRIPTIONS.cell().inc()
                 self._gap()
         elif message["type"] == "message":
             self._dispatch(message["data"])
@@ -120,7 +119,6 @@ class Invalidations:
             log.warning("received an invalidation that cannot be read")
             self._gap()
             return
-        metrics.INVALIDATIONS.cell(kind).inc()
         for forget in handlers:
             forget(project_id, name)
 

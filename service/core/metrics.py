@@ -39,15 +39,12 @@ _ENDED_EXPORTS = Group("Exports", (_API, _WORKER), note=_SHARED)
 _ALL_EXPORTS = Group("Exports", (_WORKER,), note=_SHARED)
 _ENDED_BATCHES = Group("Batches", (_API, _WORKER), note=_SHARED)
 _ENDED_OPERATIONS = Group("Operations", (_API, _WORKER), note=_SHARED)
-_BATCHES = Group("Batches", (_WORKER,))
 _ALL_BATCHES = Group("Batches", (_WORKER,), note=_SHARED)
 _ENDED_GENERATIONS = Group("Generations", (_API, _WORKER), note=_SHARED)
-_GENERATIONS = Group("Generations", (_WORKER,))
 _ALL_GENERATIONS = Group("Generations", (_WORKER,), note=_SHARED)
 _ALIASES = Group("Aliases", (_WORKER,), note=_SHARED)
 _WEBHOOKS = Group("Webhooks", (_WORKER,))
 _ALL_WEBHOOKS = Group("Webhooks", (_WORKER,), note=_SHARED)
-_TRACKING = Group("Experiment tracking", (_WORKER,))
 _BACKUPS = Group("Backups", (_WORKER,), note=_SHARED)
 _ALL_AUDITS = Group("Audit log", (_WORKER,), note=_SHARED)
 _RECORDS = Group("Records", _EVERY)
@@ -80,9 +77,6 @@ HTTP_SECONDS = _HTTP.histogram(
     "Time from the first byte of a request to the last byte of its answer.",
     ["method", "route"],
     buckets=_SECONDS,
-)
-UPLOADED_BYTES = _HTTP.counter(
-    "finetuned_uploaded_bytes_total", "Bytes of uploaded files received."
 )
 
 # The meter keeps the cells of these, because every request writes them. `project` is a project's
@@ -268,12 +262,6 @@ TRAIN_REWARD = _JOBS.gauge(
     "Mean reward of the answers of the last step of the reinforcement training running on this "
     "worker.",
 )
-REINFORCEMENT_ANSWERS = _JOBS.counter(
-    "finetuned_reinforcement_answers_total",
-    "Sampled answers in reinforcement trainings of this worker, by whether the grader could score "
-    "them (graded, failed).",
-    labels=("outcome",),
-)
 # By project and base model, for costs.
 TRAINING_GPU_SECONDS = _JOBS.counter(
     "finetuned_training_gpu_seconds_total",
@@ -444,12 +432,6 @@ BATCHES = _ENDED_BATCHES.event_counter(
 BATCHES_UNFINISHED = _ALL_BATCHES.gauge(
     "finetuned_batches_unfinished", "Batches of the installation that have not ended."
 )
-BATCH_REQUESTS = _BATCHES.counter(
-    "finetuned_batch_requests_total",
-    "Requests of batches, by outcome: completed, failed (refused, or an error of the engine).",
-    ["outcome"],
-    from_zero=[("completed",), ("failed",)],
-)
 
 GENERATIONS = _ENDED_GENERATIONS.event_counter(
     "finetuned_generations_total",
@@ -464,12 +446,6 @@ GENERATIONS = _ENDED_GENERATIONS.event_counter(
 GENERATIONS_UNFINISHED = _ALL_GENERATIONS.gauge(
     "finetuned_generations_unfinished", "Generations of training rows that have not ended."
 )
-GENERATED_ROWS = _GENERATIONS.counter(
-    "finetuned_generated_rows_total",
-    "Rows that a model wrote from documents, by outcome: kept, dropped (failed a check).",
-    ["outcome"],
-    from_zero=[("kept",), ("dropped",)],
-)
 
 WEBHOOK_DELIVERIES = _WEBHOOKS.counter(
     "finetuned_webhook_deliveries_total",
@@ -481,14 +457,6 @@ WEBHOOK_DELIVERIES = _WEBHOOKS.counter(
 # Read from Redis by every worker of the cpu queue.
 WEBHOOK_PENDING = _ALL_WEBHOOKS.gauge(
     "finetuned_webhook_pending", "Webhook deliveries waiting for their next attempt."
-)
-
-MLFLOW_TURNS = _TRACKING.counter(
-    "finetuned_mlflow_turns_total",
-    "Attempts to send metrics of a job to MLflow, by outcome: sent (the run is up to date), failed "
-    "(the rest is sent later).",
-    ["outcome"],
-    from_zero=[("sent",), ("failed",)],
 )
 
 RECORDS_UNREADABLE = _RECORDS.counter(
@@ -510,10 +478,6 @@ AUTHENTICATION_FAILURES = _HTTP.counter(
         *(("cross_origin",), ("csrf",), ("sign_in",)),
     ],
 )
-AUDIT_ENTRIES_AGGREGATED = _HTTP.counter(
-    "finetuned_audit_refusals_counted_total",
-    "Refused requests that share an entry of the audit log with others of the same minute.",
-)
 
 AUDIT_UNSEALED = _ALL_AUDITS.gauge(
     "finetuned_audit_unsealed_entries",
@@ -531,15 +495,6 @@ AUDIT_TO_WITNESS = _ALL_AUDITS.gauge(
 LOOKUPS_STALE = _LOOKUPS.counter(
     "finetuned_lookups_stale_total",
     "Keys and models served from memory because Redis did not answer.",
-)
-INVALIDATIONS = _LOOKUPS.counter(
-    "finetuned_invalidations_total",
-    "Messages about changes: of cached keys, projects and models, and of jobs with new events.",
-    ["kind"],
-)
-INVALIDATION_SUBSCRIPTIONS = _LOOKUPS.counter(
-    "finetuned_invalidation_subscriptions_total",
-    "Times that this process subscribed to invalidations: 1, plus 1 for each lost connection.",
 )
 
 # Set by every worker's reconciler.

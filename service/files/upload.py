@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import ValidationError
 
-from service.core import ids, metrics, queue
+from service.core import ids, queue
 from service.core.backpressure import WAIT_S, Slots
 from service.core.errors import BadRequest, RateLimited, TooLarge, no_room
 from service.core.storage import StorageFull, Writer
@@ -78,7 +78,7 @@ async def receive(
             "key_id": key_id,
         }
 
-    record = await write_file(
+    return await write_file(
         files,
         project_id,
         _not_blank(body.chunks()),
@@ -91,8 +91,6 @@ async def receive(
         ),
         expected_bytes=min(body.least_bytes, max_bytes),
     )
-    metrics.UPLOADED_BYTES.cell().inc(record.bytes)
-    return record
 
 
 async def write_file(

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from service.core import clock, metrics, queue
+from service.core import clock, queue
 from service.core.storage import StorageMissing
 from service.datasets.passages import Passage
 from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, scratch_folder
@@ -136,8 +136,6 @@ class GenerationAttempt(PartedAttempt[GenerationRecord, Task, Outcome]):
             lambda record: record.advance(more),
             {part: [outcome.number for outcome in outcomes]},
         )
-        metrics.GENERATED_ROWS.cell("kept").inc(more.kept)
-        metrics.GENERATED_ROWS.cell("dropped").inc(sum(more.dropped.values()))
 
     def _choose(self, rows: Sequence[Row], others: int) -> tuple[list[Row], dict[str, int]]:
         """Return the rows to keep, and the number of dropped ones by reason."""

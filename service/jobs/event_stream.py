@@ -20,8 +20,11 @@ from service.core.invalidation import InvalidationKind, Invalidations
 from service.core.redis import REDIS_ERRORS, why
 from service.jobs.records import EventRecord, Jobs
 from service.jobs.schemas.jobs import EventObject
-from service.web.operations import KEEP_ALIVE, KEEP_ALIVE_S
 
+_KEEP_ALIVE_S: Final = 15.0
+"""Longest silence of a stream: below the idle limits of common proxies."""
+# A single line feed: after a blank line, the OpenAI SDK would see an empty event.
+_KEEP_ALIVE: Final = b": keep-alive\n"
 _MAX_READERS: Final = 16  # of the 64 connections to Redis that all requests share
 log = logging.getLogger(__name__)
 _REREAD_S: Final = 60.0  # in case a message was lost with a subscription that Redis has dropped
@@ -114,11 +117,11 @@ async def server_sent_events(
             if is_over:
                 yield b"data: [DONE]\n\n"
                 return
-            if await _wait(change, sent_at + KEEP_ALIVE_S - time.monotonic()):
+            if await _wait(change, sent_at + _KEEP_ALIVE_S - time.monotonic()):
                 read_at = 0.0
             else:
                 sent_at = time.monotonic()
-                yield KEEP_ALIVE
+                yield _KEEP_ALIVE
 
 
 async def _read_new(

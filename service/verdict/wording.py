@@ -46,8 +46,7 @@ def prompt_name(f: Figures) -> str:
 
 def quantity(count: int, noun: str) -> str:
     """Return a number with its noun, such as "1 row" or "1,200 rows"."""
-    plural = f"{noun.removesuffix('y')}ies" if noun.endswith("canary") else f"{noun}s"
-    return f"{count:,} {noun if count == 1 else plural}"
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def join_names(names: Sequence[str]) -> str:
@@ -95,10 +94,8 @@ def effect(f: Figures, *, named: bool = True) -> str:
 
 
 def memorized_text(f: Figures) -> str:
-    """Return what the model returned, such as "2 of 4 canaries and 3 of 50 training rows"."""
+    """Return what the model returned, such as "personal data of 3 training rows"."""
     parts = []
-    if f["canaries_returned"]:
-        parts.append(f"{f['canaries_returned']} of {quantity(f['canaries_planted'], 'canary')}")
     if f["verbatim"] or f["near"]:
         parts.append(
             f"{f['verbatim'] + f['near']} of {quantity(f['rows_probed'], 'training row')} "

@@ -1,7 +1,7 @@
 """The shape and the routes of all operations: work that the API does in the background.
 
 Each kind of operation is a collection with the same routes: create, list, get with `wait`, cancel,
-delete, and events. A kind subclasses `Operation`, which is the wire type, and `Operations`, which
+and delete. A kind subclasses `Operation`, which is the wire type, and `Operations`, which
 is how the routes reach its records. It writes its own create route, and gets the others from
 `add_routes`.
 """
@@ -9,26 +9,22 @@ is how the routes reach its records. It writes its own create route, and gets th
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from inspect import Parameter, Signature
-from typing import Annotated, Any, ClassVar, Final, Generic, Literal, Protocol, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, Protocol, Self, TypeVar
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, Field
 
-from service.core import clock, ids
-from service.core.errors import ApiError, Conflict
+from service.core import clock
+from service.core.errors import Conflict
 from service.core.records import Page
-from service.core.redis import REDIS_ERRORS, why
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
-from service.web.deps import Caller, caller_check
+from service.web.deps import Caller
 from service.web.filters import (
     CountedList,
     Filtered,
@@ -38,17 +34,11 @@ from service.web.filters import (
     list_counts,
     scans,
 )
-from service.web.openapi.parts import stream_of
 from service.web.permissions import Permission, needs
-from service.web.resources import Deleted, ListOf, NewestFirst, Paging, Resource, list_of
+from service.web.resources import Deleted, NewestFirst, Paging, Resource
 
 MAX_WAIT_S: Final = 30  # below the idle limits of common proxies
-KEEP_ALIVE_S: Final = 15.0
-"""Longest silence of a stream: below the idle limits of common proxies."""
-# A single line feed: after a blank line, the OpenAI SDK would see an empty event.
-KEEP_ALIVE: Final = b": keep-alive\n"
 _POLL_S: Final = 0.5
-log = logging.getLogger(__name__)
 
 
 class Background(Protocol):
@@ -170,21 +160,6 @@ def shared_fields(record: Background) -> dict[str, Any]:
         "error": error and error.model_dump(),
         "metadata": record.metadata,
     }
-
-
-class OperationEvent(BaseModel):
-    """A change of an operation."""
-
-    id: str = Field(description="ID of the event.")
-    object: Literal["operation.event"] = "operation.event"
-    created_at: int = Field(description="Time of the change, in Unix seconds.")
-    type: Literal["status", "progress"] = Field(
-        description="What changed. Only a stream has events about `progress`."
-    )
-    operation_id: str = Field(description="ID of the operation.")
-    status: OperationStatus = Field(description="Status of the operation after the change.")
-    progress: OperationProgress | None = Field(description="Progress of the operation, or null.")
-    error: OperationError | None = Field(description="Reason for the status `failed`, or null.")
 
 
 class OperationDeleted(Deleted):
@@ -387,46 +362,6 @@ def add_routes(
         gone: OperationDeleted | None = await operations.delete(record, caller)
         return kind.resource().get_or_404(gone, id_)
 
-    @router.get(
-        "/{id}/events",
-        operation_id=f"list{name}Events",
-        summary=f"List the events of {one}",
-        description=f"List the changes of the status of {one}, oldest first.\n\nWith "
-        "`stream=true`, the response is a stream of server-sent events about the status and the "
-        "progress, which ends with `data: [DONE]` after the operation has ended.",
-        response_model=ListOf[OperationEvent],
-        responses={
-            200: {
-                "description": "All events or, if `stream` is true, a live stream of them.",
-                "content": stream_of(OperationEvent),
-            }
-        },
-        openapi_extra=needs(read),
-    )
-    async def list_operation_events(
-        request: Request,
-        caller: Caller,
-        id_: str = path_id,
-        stream: Annotated[
-            bool, Query(description="Whether to stream the events as server-sent events.")
-        ] = False,
-        last_event_id: Annotated[str | None, Header()] = None,
-        operations: Any = reached,
-    ) -> Any:
-        record = await operations.require(caller.project_id, id_)
-        if not stream:
-            return list_of(list(_status_events(await operations.show(record))), has_more=False)
-        return StreamingResponse(
-            _stream(
-                lambda: operations.get(caller.project_id, id_),
-                operations.show,
-                last_event_id,
-                caller_check(request),
-            ),
-            media_type="text/event-stream",
-            headers={"x-accel-buffering": "no"},
-        )
-
 
 def _describe_deletion(kind: type[Operations[Any]], one: str) -> str:
     what = f"{one} and its result" if kind.kept is None else one
@@ -490,98 +425,3 @@ def _filters(fields: Mapping[str, str]) -> Any:
         ]
     )
     return Depends(read)
-
-
-def _status_events(operation: Operation) -> Iterator[OperationEvent]:
-    """Yield the changes of the status that the times of an operation show, oldest first."""
-    times = [(OperationStatus.QUEUED, operation.created_at)]
-    if operation.started_at is not None:
-        times.append((OperationStatus.IN_PROGRESS, operation.started_at))
-    if operation.status.is_final:
-        times.append((operation.status, operation.finished_at or operation.created_at))
-    elif operation.status is OperationStatus.CANCELLING:
-        times.append((operation.status, clock.now_s()))
-    for status, at_s in times:
-        yield OperationEvent(
-            id=f"{operation.id}.{status}",
-            created_at=at_s,
-            type="status",
-            operation_id=operation.id,
-            status=status,
-            progress=operation.progress if status is operation.status else None,
-            error=operation.error if status is operation.status else None,
-        )
-
-
-async def _stream(
-    get: Callable[[], Awaitable[Any]],
-    show: Callable[[Any], Awaitable[Operation]],
-    last_event_id: str | None,
-    check_caller: Callable[[], Awaitable[object]],
-) -> AsyncGenerator[bytes, None]:
-    """Yield server-sent events until the operation ends: those of the status after the last one
-    that the client has received, and those of the progress.
-
-    While Redis is unavailable, the stream is silent. It ends with an error event when the caller's
-    key is no longer valid.
-    """
-    last_id, progress = last_event_id, None
-    sent_at = time.monotonic()
-    while True:
-        events: list[OperationEvent] = []
-        is_over = False
-        try:
-            await check_caller()
-            record = await get()
-            is_over = record is None
-            if record is not None:
-                operation = await show(record)
-                events = _after(last_id, list(_status_events(operation)))
-                if not events and operation.progress not in (None, progress):
-                    events = [_progress_event(operation)]
-                progress = operation.progress
-                is_over = operation.status.is_final
-        except ApiError as e:
-            yield f"data: {json.dumps(e.body())}\n\n".encode()
-            return
-        except REDIS_ERRORS as e:
-            log.info("a stream of events waits for Redis: %s", why(e))
-        for event in events:
-            sent_at = time.monotonic()
-            if event.type == "status":
-                last_id = event.id
-            yield _encode(event)
-        if is_over:
-            yield b"data: [DONE]\n\n"
-            return
-        if time.monotonic() - sent_at > KEEP_ALIVE_S:
-            sent_at = time.monotonic()
-            yield KEEP_ALIVE
-        await asyncio.sleep(_POLL_S)
-
-
-def _after(last_id: str | None, events: list[OperationEvent]) -> list[OperationEvent]:
-    known = [event.id for event in events]
-    if last_id in known:
-        return events[known.index(last_id) + 1 :]
-    if last_id == f"{events[0].operation_id}.{OperationStatus.CANCELLING}":
-        return events[-1:]  # an operation that has ended no longer shows it
-    return events
-
-
-def _encode(event: OperationEvent) -> bytes:
-    # Only changes of the status can be resumed from.
-    head = f"id: {event.id}\n" if event.type == "status" else ""
-    return f"{head}event: {event.object}\ndata: {event.model_dump_json()}\n\n".encode()
-
-
-def _progress_event(operation: Operation) -> OperationEvent:
-    return OperationEvent(
-        id=f"{operation.id}.{ids.random_part(8)}",
-        created_at=clock.now_s(),
-        type="progress",
-        operation_id=operation.id,
-        status=operation.status,
-        progress=operation.progress,
-        error=None,
-    )

@@ -263,7 +263,6 @@ class Refusals:
             others = self._groups[group] = _Others(entry if is_first else _without_origin(entry))
         if not is_first or not await self._write(others.like):
             others.count += 1
-            metrics.AUDIT_ENTRIES_AGGREGATED.cell().inc()
 
     @contextlib.asynccontextmanager
     async def writing(self) -> AsyncIterator[None]:

@@ -148,62 +148,6 @@ def test_chats_and_responses_of_the_demo_model_are_graded(sdk, stack: Stack, eva
         strictly(OutputItemListResponse, shown)
 
 
-def test_a_run_is_listed_canceled_and_deleted(sdk, evaluation):
-    content = [{"item": {**QUESTIONS[0], "question": f"Count to {n}."}} for n in range(200)]
-    run = sdk.evals.runs.create(
-        evaluation.id,
-        data_source={
-            "type": "completions",
-            "model": DEMO_MODEL,
-            "source": {"type": "file_content", "content": content},
-            "input_messages": TEMPLATE,
-            "sampling_params": {"max_completion_tokens": 200},
-        },
-    )
-    deadline = time.monotonic() + DONE_S
-    while sdk.evals.runs.retrieve(run.id, eval_id=evaluation.id).status == "queued":
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    canceled = sdk.evals.runs.cancel(run.id, eval_id=evaluation.id)
-    assert canceled.status == "canceled"
-    listed = sdk.evals.runs.list(evaluation.id, status="canceled")
-    assert [found.id for found in listed] == [run.id]
-    with pytest.raises(openai.ConflictError):
-        sdk.evals.runs.cancel(run.id, eval_id=evaluation.id)
-    assert sdk.evals.runs.delete(run.id, eval_id=evaluation.id).run_id == run.id
-    with pytest.raises(openai.NotFoundError):
-        sdk.evals.runs.retrieve(run.id, eval_id=evaluation.id)
-
-
-def test_a_judge_of_the_installation_grades(sdk, evaluation):
-    judged = sdk.evals.create(
-        data_source_config={
-            "type": "custom",
-            "item_schema": {"type": "object", "properties": {"text": {"type": "string"}}},
-        },
-        testing_criteria=[
-            {
-                "type": "label_model",
-                "name": "language",
-                "model": DEMO_MODEL,
-                "input": [{"role": "user", "content": "Is this English? {{item.text}}"}],
-                "labels": ["yes", "no"],
-                "passing_labels": ["yes", "no"],
-            }
-        ],
-    )
-    content = [{"item": {"text": "Good morning"}}]
-    run = sdk.evals.runs.create(
-        judged.id,
-        data_source={"type": "jsonl", "source": {"type": "file_content", "content": content}},
-    )
-    run = ended(sdk, run)
-    assert run.status == "completed", run.error
-    assert counts(run) == (1, 0)
-    assert run.per_model_usage[0].run_model_name == DEMO_MODEL
-    sdk.evals.delete(judged.id)
-
-
 def stack_get(stack: Stack, path: str):
     """What the API says, before the SDK reads it."""
     headers = {"authorization": f"Bearer {stack.key}"}

@@ -163,37 +163,6 @@ def test_an_adapter_of_elsewhere_is_imported_and_answers_alike(stack: Stack, sdk
     assert sdk.models.delete(name).deleted
 
 
-def test_unknown_model_is_404(sdk):
-    for name in (f"ft:{DEMO_MODEL}:default:lighthouse:unknown", "gpt-4o-mini"):
-        with pytest.raises(openai.NotFoundError) as caught:
-            answer(sdk, name, "Hello?")
-        assert caught.value.code == "model_not_found"
-
-
-def test_foreign_model_is_404(stack: Stack, sdk, tuned):
-    """A key of another project cannot use, see or delete the model."""
-    admin = httpx.Client(
-        base_url=stack.url, headers={"authorization": f"Bearer {stack.key}"}, timeout=30
-    )
-    with admin:
-        project = admin.post("/v1/organization/projects", json={"name": "rival"}).json()
-        key = admin.post(
-            f"/v1/organization/projects/{project['id']}/api_keys", json={"name": "k"}
-        ).json()["value"]
-    with openai.OpenAI(base_url=f"{stack.url}/v1", api_key=key) as rival:
-        for act in (
-            lambda: answer(rival, tuned.fine_tuned_model, "Hello?"),
-            lambda: rival.models.retrieve(tuned.fine_tuned_model),
-            lambda: rival.models.delete(tuned.fine_tuned_model),
-            lambda: rival.fine_tuning.jobs.retrieve(tuned.id),
-            lambda: rival.fine_tuning.jobs.list_events(tuned.id),
-            lambda: rival.files.content(tuned.training_file),
-        ):
-            with pytest.raises(openai.NotFoundError):
-                act()
-        assert answer(rival, DEMO_MODEL, "Hello?")
-
-
 def test_running_job_can_be_cancelled(stack: Stack, sdk, tuned, training_file):
     quick: Any = {"batch_size": 2, "quantization": "none"}
     job = sdk.fine_tuning.jobs.create(

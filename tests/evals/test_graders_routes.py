@@ -339,17 +339,6 @@ async def test_long_answers_are_refused(api: Api) -> None:
     assert answer.json()["error"]["param"] == "model_sample"
 
 
-async def test_a_key_is_needed(api: Api) -> None:
-    async with await api.client() as client:
-        for name in ("run", "validate"):
-            answer = await client.post(
-                f"/v1/fine_tuning/alpha/graders/{name}",
-                json={"grader": STRING, "model_sample": "x"},
-                headers={"authorization": "Bearer sk-ft-none"},
-            )
-            assert answer.status_code == 401
-
-
 CLIENT = ROOT / "clients" / "typescript"
 
 

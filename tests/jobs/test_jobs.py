@@ -183,27 +183,13 @@ async def test_a_validation_file_that_overlaps_is_counted_or_fails_the_job(http,
 @pytest.mark.parametrize(
     ("fields", "status", "param"),
     [
-        ({"model": "gpt-unknown"}, 404, "model"),
-        ({"model": None}, 400, "model"),
-        ({"training_file": "file-unknown"}, 404, "training_file"),
         ({"training_file": "../../etc/passwd"}, 404, "training_file"),
         ({"validation_file": "file-unknown"}, 404, "validation_file"),
         ({"baseline_prompt": "Be kind."}, 400, "baseline_prompt"),  # without held-out rows
-        ({"suffix": ""}, 400, "suffix"),
-        ({"suffix": "x" * 65}, 400, "suffix"),
         ({"suffix": "!!!"}, 400, "suffix"),
-        ({"seed": -1}, 400, "seed"),
-        ({"seed": 2**31}, 400, "seed"),
-        ({"metadata": {str(i): "x" for i in range(17)}}, 400, "metadata"),
-        ({"metadata": {"k": "v" * 513}}, 400, "metadata.k"),
-        ({"hyperparameters": {"n_epochs": 51}}, 400, None),
-        ({"hyperparameters": {"n_epochs": 0}}, 400, None),
         ({"hyperparameters": {"batch_size": 257}}, 400, None),
-        ({"hyperparameters": {"learning_rate_multiplier": 0}}, 400, None),
         ({"hyperparameters": {"lora": {"r": 65}}}, 400, None),
         ({"hyperparameters": {"max_seq_length": 4096}}, 400, None),
-        ({"hyperparameters": {"unknown": 1}}, 400, None),
-        ({"method": {"type": "reinforcement"}}, 400, "method"),
         ({"method": {"type": "dpo", "supervised": {}}}, 400, "method"),
         ({"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 3}}}}, 400, None),
         ({"hyperparameters": {"beta": 0.1}}, 400, "hyperparameters.beta"),
@@ -221,7 +207,6 @@ async def test_a_validation_file_that_overlaps_is_counted_or_fails_the_job(http,
         ({"hyperparameters": {"validation_share": 0.9}}, 400, None),
         ({"gate": {"chrf_gain": ">=5"}}, 400, "gate"),  # there are no held-out rows
         ({"gate": {"chrf_gian": ">=5"}}, 400, "gate"),
-        ({"colour": "red"}, 400, "colour"),
     ],
 )
 async def test_bad_requests_are_refused_and_name_the_place(http, file_id, fields, status, param):
@@ -269,18 +254,6 @@ async def test_file_of_another_purpose_is_refused(http):
     answer = await http.post(JOBS, json={"model": BASE_MODEL, "training_file": other})
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == "invalid_file_purpose"
-
-
-@pytest.mark.parametrize("body", [b"{", b"[1]", b"null", b"\xff", b"[" * 100_000])
-async def test_body_that_is_no_object_is_400(http, body):
-    answer = await http.post(JOBS, content=body, headers={"content-type": "application/json"})
-    assert answer.status_code == 400
-    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
-
-
-async def test_body_over_the_limit_is_413(http):
-    answer = await http.post(JOBS, json={"model": "x" * 2_000_000})
-    assert answer.status_code == 413
 
 
 async def test_idempotency_key_makes_one_job(http, file_id):

@@ -1,7 +1,7 @@
 """Runs Redocly on openapi.json: `python -m tests.openapi.checks`, also `make proof NAME=openapi`.
 
-Lints the description, and compares it with the newest release in docs/openapi: a breaking change
-requires a version that allows it. Nothing is sent anywhere.
+Lints the description, and compares it with the last release in docs/openapi, which `make release`
+writes: a breaking change requires a version that allows it. Nothing is sent anywhere.
 """
 
 from __future__ import annotations
@@ -73,11 +73,9 @@ def _told(change: Change) -> str:
     return f"{place}: {'; '.join(said) or change['kind']}"
 
 
-def released() -> tuple[Path, str]:
-    """Return the newest released description and its version."""
-    files = {_numbers(file.stem): file for file in RELEASED.glob("*.json")}
-    newest = files[max(files)]
-    return newest, newest.stem
+def released(folder: Path = RELEASED) -> Path | None:
+    """Return the description of the last release, named after its version, if there is one."""
+    return next(folder.glob("*.json"), None)
 
 
 def may_break(before: str, after: str) -> bool:
@@ -90,25 +88,27 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall("[0-9]+", version)[:3])
 
 
-def changes_of(file: Path, version: str, *, tools: Path) -> list[str]:
-    """Return breaking changes since the release that the version does not allow."""
-    before, old_version = released()
-    return [] if may_break(old_version, version) else breaking(before, file, tools=tools)
+def changes_of(file: Path, version: str, *, tools: Path, since: Path | None) -> list[str]:
+    """Return breaking changes since a release that the version does not allow."""
+    if since is None or may_break(since.stem, version):
+        return []
+    return breaking(since, file, tools=tools)
 
 
 def main() -> int:
     """Lint and compare. Returns 1 if there are problems."""
     tools = npm_ci(HERE)
     faults = lint(FILE, tools=tools)
-    since = changes_of(FILE, __version__, tools=tools)
+    release = released()
+    changes = changes_of(FILE, __version__, tools=tools, since=release)
     tell: Callable[[str], int] = sys.stdout.write
     for fault in faults:
         tell(f"{fault}\n")
-    for change in since:
-        tell(f"breaks what was released as {released()[1]}: {change}\n")
-    if since:
+    for change in changes:
+        tell(f"breaks what was released as {release and release.stem}: {change}\n")
+    if changes:
         tell("Undo this, or raise the version in service/__init__.py and pyproject.toml.\n")
-    return 1 if faults or since else 0
+    return 1 if faults or changes else 0
 
 
 if __name__ == "__main__":

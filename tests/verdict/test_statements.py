@@ -51,14 +51,11 @@ forgetting = st.builds(
     shares,
 )
 memorization = st.builds(
-    lambda canaries, near, leaks: Memorization(
-        canaries_planted=4,
-        canaries_returned=canaries,
+    lambda near, leaks: Memorization(
         rows_probed=50,
         near=near,
         personal=[LeakedRow(line=1, kinds=["email"])] * leaks,
     ),
-    st.integers(0, 4),
     st.integers(0, 3),
     st.integers(0, 2),
 )

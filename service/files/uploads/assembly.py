@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 
-from service.core import clock, ids, metrics
+from service.core import clock, ids
 from service.core.errors import BadRequest, Conflict, TooLarge
 from service.core.records import Missing
 from service.core.storage import Storage, StorageError, StorageMissing
@@ -68,7 +68,6 @@ async def receive_part(
     except Missing as e:
         await uploads.storage.delete(key)
         raise UPLOAD.not_found(upload.id) from e
-    metrics.UPLOADED_BYTES.cell().inc(size)
     return part
 
 

@@ -15,7 +15,7 @@ import random
 from collections.abc import Callable
 
 from service.config import Settings
-from service.core import clock, metrics
+from service.core import clock
 from service.core.leases import Held, Leases
 from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS, why
@@ -122,11 +122,9 @@ class Tracker:
         try:
             await self._send(job, job.mlflow_run, run)
         except MlflowFailed as e:
-            metrics.MLFLOW_TURNS.cell("failed").inc()
             log.warning("the MLflow run of %s is delayed: %s", job_id, e)
             await self._record_failure(job, e)
             return
-        metrics.MLFLOW_TURNS.cell("sent").inc()
         if job.is_final:
             await self._runs.remove(project_id, job_id)
         else:

@@ -38,16 +38,12 @@ async def ask(world: World, files: Uploaded, served: str, unserved: str) -> None
     advice += [await world.call(_CREATE, json=body) for _ in range(MAX_UNFINISHED - 2)]
     await world.call(_CREATE, expect=429, json=body)
     await world.call(_DELETE, "deleted", path=path)
-    events = "listTrainingAdviceEvents"
     other = {"id": advice[0].json()["id"]}
-    await world.call(events, "list", "Changes of the status of advice", path=other)
     await world.call("cancelTrainingAdvice", "cancelled", "Cancelled advice", path=other)
-    await world.call(events, "stream", "Event stream", path=other, query={"stream": True})
-    await world.call(events, path=other, query={"stream": "?"}, expect=400)
     await world.call(_RETRIEVE, path=other, query={"wait": 31}, expect=400)
     await world.call("listTrainingAdvice", "list", query={"limit": 2, "status": "queued"})
     await world.call("listTrainingAdvice", expect=400, query={"after": NO_ADVICE})
     for one in advice:
         await world.call(_DELETE, path={"id": one.json()["id"]})
-    for operation in (_RETRIEVE, events, "cancelTrainingAdvice", _DELETE):
+    for operation in (_RETRIEVE, "cancelTrainingAdvice", _DELETE):
         await world.call(operation, expect=404, path={"id": NO_ADVICE})

@@ -175,13 +175,10 @@ async def ended(world: World, kind: str, operation_id: str) -> dict[str, Any]:
 async def look_at(world: World, kind: str, operation_id: str, summary: str) -> None:
     """Call the routes that all kinds of operations have, about one that is completed."""
     path, missing = {"id": operation_id}, {"id": _PREFIXES[kind] + "0" * 24}
-    get, events = f"get{kind}", f"list{kind}Events"
+    get = f"get{kind}"
     done = await world.call(get, "completed", summary, path=path)
     assert done.json()["status"] == "completed", done.text
     await world.call(get, expect=400, path=path, query={"wait": 31})
-    await world.call(events, "list", "Changes of the status", path=path)
-    await world.call(events, "stream", "Event stream", path=path, query={"stream": True})
-    await world.call(events, expect=400, path=path, query={"stream": "?"})
     of_file = {"file_id": done.json()["file_id"], "status": "completed", "limit": 1}
     await world.call(f"list{kind}s", "completed", query=of_file)
     await world.call(f"list{kind}s", expect=400, query={"after": missing["id"]})
@@ -189,7 +186,7 @@ async def look_at(world: World, kind: str, operation_id: str, summary: str) -> N
     more = [f"get{kind}Content"] * (kind in _WITH_CONTENT) + [f"list{kind}Rows"] * (
         kind in _WITH_ROWS
     )
-    for operation in (get, events, f"cancel{kind}", f"delete{kind}", *more):
+    for operation in (get, f"cancel{kind}", f"delete{kind}", *more):
         await world.call(operation, expect=404, path=missing)
 
 

@@ -67,16 +67,12 @@ async def exports(
         cut=lambda _: "(1024 bytes of the archive)",
     )
     await world.call(_CONTENT, path=done, headers={"range": "bytes=999999-"}, expect=416)
-    events = "listModelExportEvents"
-    await world.call(events, "list", "Changes of the status of an export", path=done)
-    await world.call(events, "stream", "Event stream", path=done, query={"stream": True})
-    await world.call(events, path=done, query={"stream": "?"}, expect=400)
     await world.call("getModelExport", path=done, query={"wait": 31}, expect=400)
     await world.call("listModelExports", "list", query={"limit": 2, "status": "completed"})
     await world.call("listModelExports", expect=400, query={"after": NO_EXPORT})
     for one in (await world.call("listModelExports")).json()["data"]:
         await world.call(_DELETE, "deleted", path={"id": one["id"]})
-    for operation in ("getModelExport", "listModelExportEvents", _CONTENT, _CANCEL, _DELETE):
+    for operation in ("getModelExport", _CONTENT, _CANCEL, _DELETE):
         await world.call(operation, expect=404, path={"id": NO_EXPORT})
 
 

@@ -128,13 +128,9 @@ async def erase_rows(world: World, text: str) -> None:
     await world.call("getErasure", **admin, path=path, query={"wait": 31}, expect=400)
     await world.call("listErasures", "list", **admin, query={"status": "completed"})
     await world.call("listErasures", **admin, query={"limit": 0}, expect=400)
-    events = "listErasureEvents"
-    await world.call(events, "list", "Changes of the status of an erasure", **admin, path=path)
-    await world.call(events, "stream", "Event stream", **admin, path=path, query={"stream": True})
-    await world.call(events, **admin, path=path, query={"stream": "?"}, expect=400)
     await world.call("cancelErasure", expect=409, **admin, path=path)
     await world.call("deleteErasure", "deleted", **admin, path=path)
-    for operation in ("getErasure", events, "cancelErasure", "deleteErasure"):
+    for operation in ("getErasure", "cancelErasure", "deleteErasure"):
         await world.call(operation, expect=404, **admin, path={"id": "erasure-unknown"})
 
 

@@ -63,13 +63,10 @@ async def create(world: World, model: str) -> list[str]:
     await world.call(_CREATE, expect=429, json=body)
     found = [str(one.json()["id"]) for one in made]
     await world.call(_CANCEL, "cancelling", path={"id": found[2]})
-    for operation in (_RETRIEVE, "listDatasetGenerationEvents", _CANCEL, _DELETE):
+    for operation in (_RETRIEVE, _CANCEL, _DELETE):
         await world.call(operation, expect=404, path={"id": NO_GENERATION})
     await world.call(_DELETE, expect=409, path={"id": found[0]})
-    events, path = "listDatasetGenerationEvents", {"id": found[2]}
-    await world.call(events, "list", "Changes of the status of a generation", path=path)
-    await world.call(events, path=path, query={"stream": "?"}, expect=400)
-    await world.call(_RETRIEVE, path=path, query={"wait": 31}, expect=400)
+    await world.call(_RETRIEVE, path={"id": found[2]}, query={"wait": 31}, expect=400)
     await world.call(_LIST, "list", query={"limit": 2})
     await world.call(_LIST, expect=400, query={"after": NO_GENERATION})
     return found
@@ -91,8 +88,6 @@ async def look(world: World, made: list[str], store: Generations, project_id: st
     summary = "Generation that completed with fewer rows than wanted"
     await world.call(_RETRIEVE, "completed", summary, path=done)
     await world.call(_CANCEL, expect=409, path=done)
-    events = "listDatasetGenerationEvents"
-    await world.call(events, "stream", "Event stream", path=done, query={"stream": True})
     await world.call(_DELETE, "deleted", path=done)
 
 

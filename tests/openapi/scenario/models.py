@@ -126,10 +126,6 @@ async def checks(
     await world.call("getAliasCheck", "in_progress", path=one)
     await world.call("getAliasCheck", expect=400, path=one, query={"wait": 31})
     await world.call("cancelAliasCheck", "cancelled", path=one)
-    events = "listAliasCheckEvents"
-    await world.call(events, "list", "Changes of the status of a check", path=one)
-    await world.call(events, "stream", "Event stream", path=one, query={"stream": True})
-    await world.call(events, expect=400, path=one, query={"stream": "?"})
     await world.call("deleteAliasCheck", "deleted", path=one)
     rest = await world.call("listAliasChecks", query={"limit": 100})
     store = AliasChecks(evals.redis)
@@ -139,7 +135,7 @@ async def checks(
         await store.change(check, lambda c: c.end(CheckStatus.COMPLETED, c.created_at + 60))
     ended = {"id": rest.json()["data"][0]["id"]}
     await world.call("cancelAliasCheck", expect=409, path=ended)
-    for operation in ("getAliasCheck", events, "cancelAliasCheck", "deleteAliasCheck"):
+    for operation in ("getAliasCheck", "cancelAliasCheck", "deleteAliasCheck"):
         await world.call(operation, expect=404, path={"id": NO_CHECK})
 
 

@@ -44,10 +44,6 @@ async def all_of(world: World, files: Uploaded, model: str, store: Sweeps, proje
     await world.call(_CREATE, expect=404, json={**body, "model": "gpt-4o"})
     await world.call("deleteSweep", expect=409, path=path)
     await world.call(_CANCEL, "cancelled", "Cancelled sweep", path=path)
-    events = "listSweepEvents"
-    await world.call(events, "list", "Changes of the status of a sweep", path=path)
-    await world.call(events, "stream", "Event stream", path=path, query={"stream": True})
-    await world.call(events, path=path, query={"stream": "?"}, expect=400)
     await world.call(_RETRIEVE, path=path, query={"wait": 31}, expect=400)
     await world.call("deleteSweep", "deleted", "Deleted sweep", path=path)
     again = await world.call(_CREATE, json=body)
@@ -55,7 +51,7 @@ async def all_of(world: World, files: Uploaded, model: str, store: Sweeps, proje
     await _finish(store, project_id, ended["id"])
     await world.call(_RETRIEVE, "completed", "Sweep that stopped one of two trials", path=ended)
     await world.call(_CANCEL, expect=409, path=ended)
-    for operation in (_RETRIEVE, events, _CANCEL, "deleteSweep"):
+    for operation in (_RETRIEVE, _CANCEL, "deleteSweep"):
         await world.call(operation, expect=404, path={"id": NO_SWEEP})
 
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
-from service.core import metrics, tasks
+from service.core import tasks
 from service.core.child import Child
 from service.core.tasks import gather
 from service.evals.judge import RunJudge
@@ -285,9 +285,6 @@ class Rewards:
         """Return the answers with their rewards. A failure is an answer without one."""
         graded = await gather(self._one, answers)
         errors = Counter(answer.grader_error for answer in graded if answer.grader_error)
-        failed = sum(errors.values())
-        metrics.REINFORCEMENT_ANSWERS.cell("graded").inc(len(graded) - failed)
-        metrics.REINFORCEMENT_ANSWERS.cell("failed").inc(failed)
         return Graded(graded, errors)
 
     async def _one(self, answer: Answer) -> Answer:
