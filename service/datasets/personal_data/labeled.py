@@ -75,7 +75,7 @@ _LABELED: Final = (
         r"|\b(?:gtb(?:ank)?|fcmb|first bank|access bank|zenith bank|uba|bdo|bpi|metrobank|landbank"
         r"|bca|bni|bri|mandiri|bsi|cimb|hdfc"
         r"|icici|axis bank|sbi|dbs|posb|ocbc|uob|maybank|vietcombank"
-        r"|vcb|techcombank|bidv|vietinbank|kbank|scb)"
+        r"|vcb|techcombank|bidv|vietinbank|kbank|scb)\b"
         r"(?: (?:savings|current|acc(?:oun)?t|a/c|rek(?:ening)?|stk|no\.?))?"
         r"|(?:[가-힣]{2}|농협|카카오)(?:은행|뱅크)|บัญชี(?:ธนาคาร)?",
         r"(?i:[a-z]{4}0[a-z0-9]{6})|\d{2}-\d{2}-\d{2}(?!-?\d)|\d(?:[ -]?\d){5,17}",
@@ -202,9 +202,14 @@ _OWN_SIGNS: Final = {
     "crypto_address": "[0-9A-Za-z]{26}",
     "in_gstin": r"\d[A-Z]{5}\d{4}[A-Z]",
 }
-_GUARDS: Final = Guards(*(f"(?i:{one.words})" for one in _LABELED), *_OWN_SIGNS.values())
-SIGNS: Final = "|".join(_GUARDS.patterns)
-"""The words, and parts of values that need none."""
+_THEN_DIGIT: Final = "(?s:.*)[0-9]"
+_GUARDS: Final = Guards(
+    *(f"(?i:{one.words}){_THEN_DIGIT}" for one in _LABELED), *_OWN_SIGNS.values()
+)
+SIGNS: Final = "|".join(
+    [f"(?i:{'|'.join(one.words for one in _LABELED)}){_THEN_DIGIT}", *_OWN_SIGNS.values()]
+)
+"""The words before a digit, and parts of values that need no word."""
 
 
 def find_labeled(text: str) -> Iterator[tuple[str, int, int]]:

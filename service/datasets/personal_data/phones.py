@@ -104,12 +104,12 @@ def phone_clue(text: str, start: int, end: int) -> Clue | None:
 def clue(text: str, start: int, own: re.Pattern[str] | None = None) -> Clue | None:
     """Return what the nearest word before a number announces, or None if there is no word."""
     window = text[max(start - BEFORE, 0) : start]
-    nearest = max((_last(OTHER, window), "other"), (_last(PHONE, window), "phone"))
-    if own is not None:
-        place = _last(own, window)
-        if place >= max(nearest[0], 0):  # "My Number" is also a phrase for a telephone number
-            nearest = (place, "own")
-    return None if nearest[0] < 0 else nearest[1]  # type: ignore[return-value]
+    other, phone = _last(OTHER, window), _last(PHONE, window)
+    nearest = max(other, phone)
+    # "My Number" is also a phrase for a telephone number.
+    if own is not None and _last(own, window) >= max(nearest, 0):
+        return "own"
+    return None if nearest < 0 else "phone" if phone >= other else "other"
 
 
 def is_labeled_other(text: str, start: int, own: re.Pattern[str]) -> bool:
@@ -126,6 +126,7 @@ def is_labeled(text: str, start: int, own: re.Pattern[str]) -> bool:
     return place >= 0 and len(window) - place <= _NEAR and place >= _last(OTHER, window)
 
 
+@lru_cache(maxsize=256)  # all rules for a number search the same words before it
 def _last(pattern: re.Pattern[str], window: str) -> int:
     """Return where the last match ends, or -1."""
     return max((match.end() for match in pattern.finditer(window)), default=-1)
