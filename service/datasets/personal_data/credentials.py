@@ -246,14 +246,17 @@ _PASSWORD: Final = re.compile(
     r"| wi-?fi)?"
     r"|(?<![a-z])(?:pwd|db_pass|pw(?= ?[:=]))(?![a-z])"
     r"|\buser(?:name)?[ :=]{1,3}\S{1,40}[ ,;/]{1,3}pass(?= )|(?<=[a-z]_)pwd|_pass(?= ?[:=])"
-    r"|(?<![a-z])pass(?=[:=])|(?<![a-z])pass (?:for|to|of) (?:(?:the|my|our) )?[\w-]{2,20}(?=:)"
+    r"|wi-?fi (?:code|key)(?: (?:at|in) (?:the )?[\w-]{2,20}(?= is|:))?|(?<![a-z])pass(?=[:=])"
+    r"|(?<![a-z])pass (?:for|to|of) (?:(?:the|my|our) )?[\w-]{2,20}(?=:)"
     r"|비번|รหัส(?:ผ่าน)?(?= ?wi-?fi| ?:)(?: ?wi-?fi)?"
     r"|パスワード|暗証番号|密[码碼]|口令|비밀번호|패스워드|암호"
     r"|รหัสผ่าน|พาสเวิร์ด|mật khẩu(?: của tôi| wi-?fi)?|(?:kata )?sandi(?: saya| wi-?fi)?"
     r"|(?:ពាក្យ|លេខ)សម្ងាត់"
     r"|contraseña|mot de passe|kennwort|passwort|पासवर्ड)"
-    r"[\"'`]{0,2}(?:\s{0,3}(?:[:=!]{1,2}=|=>|=)(?!\s*$)[ \t]{0,3}|\s{0,3}(?::|value=|is|was|は"
-    r"|が|是|为|為|：|은|는|คือ|là|adalah|ay|है|ist|est|es)?\s{0,3})"
+    r"[\"'`]{0,2}(?:\s{0,3}(?:[:=!]{1,2}=|=>|=)(?!\s*$)[ \t]{0,3}|\s{0,3}(?:(?::|value=|is|was"
+    r"|(?:(?:has been )?changed|updated|reset|set) to|は|が|を|是|[为為]|："
+    r"|[改换換][成为為]|设[置为]*"
+    r"|設[定為]*|은|는|[을를]|ใหม่|คือ|เป็น|mới|là|baru|adalah|ay|नया|है|ist|est|es)\s{0,3}){0,3})"
     r"[\"'`「『]{0,2}([!-~]{6,64})",
     re.IGNORECASE,
 )
@@ -286,7 +289,7 @@ _CODE: Final = re.compile(
     r"|認証(?:コード|番号)|確認コード|ワンタイムパスワード|暗証番号|验证码|驗證碼"
     r"|인증 ?번호|보안 ?코드"
     r"|รหัส ?(?:otp|ยืนยัน|pin)|ओटीपी)"
-    r"(?: (?:saya|anda|ko|mo|niyo|của tôi|của bạn))?"
+    r"(?: (?:saya|anda|kamu|ko|mo|niyo|của (?:tôi|bạn|em|anh|chị)))?"
     r"(?:\s{0,2}(?::|=|：|is|は|が|是|为|為|은|는|คือ|là|adalah|ay|है))?"
     r"[\s\[「『【]{0,3}([0-9]{3,4}[ -]?[0-9]{0,4})(?![A-Za-z0-9_-]|[.][0-9]|,[0-9]{3})"
     r"|(?<![\w.,])(?:G-)?([0-9]{3}[ -][0-9]{3}|[0-9]{4,8})(?= (?:is|as) your [^.\n]{0,30}?"
@@ -312,7 +315,8 @@ _COMMAND: Final = re.compile(
     re.IGNORECASE,
 )
 _LOGIN_WORDS: Final = (
-    r"passw|pass[:=]|\bpass (?:for|to|of) |\bpw ?[:=]|សម្ងាត់|비번|รหัส|pass(?:phrase|code)|pwd"
+    r"passw|wi-?fi (?:code|key)|pass[:=]|\bpass (?:for|to|of) |\bpw ?[:=]|សម្ងាត់|비번|รหัส"
+    r"|pass(?:phrase|code)|pwd"
     r"|db_pass|パスワード"
     r"|暗証番号|密[码碼]|口令|비밀번호"
     "|패스워드|암호|พาสเวิร์ด|mật khẩu|sandi|contraseña|mot de passe|kennwort|पासवर्ड"

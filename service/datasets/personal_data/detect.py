@@ -51,6 +51,7 @@ from service.datasets.personal_data.phones import (
     is_labeled_other,
     phone_forms,
 )
+from service.datasets.personal_data.tables import find_cells
 
 NUMBER_SIGNS: Final = r"\d(?:[ \-().]{0,3}\d){6}|[A-Za-z](?:[A-Za-z]{4}\d{4}[A-Za-z]|\d{6} ?\(?A)"
 """A group of at least seven digits, or a number that contains letters."""
@@ -184,6 +185,8 @@ def find_all(
     if signs.numbers and _LONG_NUMBER.search(plain) is not None:
         numbers, possible = _numbers_after(before, plain, languages)
         found += numbers
+    if signs.labeled or signs.numbers:
+        found += _outside(_in_tables(text, languages), found)
     if signs.listed_names and any(one.kind != "person_name" for one in found):
         bare = (Found("person_name", *place) for place in find_latin_names(text))
         found += (one for one in bare if not is_public(text[one.start : one.end]))
@@ -234,6 +237,14 @@ def _outside(found: Iterable[Found], taken: Sequence[Found]) -> list[Found]:
         for one in found
         if all(one.end <= other.start or one.start >= other.end for other in taken)
     ]
+
+
+def _in_tables(text: str, languages: tuple[str, ...]) -> Iterator[Found]:
+    """Find personal data in the cells of tables, after the headers of their columns."""
+    for cell in find_cells(text):
+        header = f"{cell.header}: "
+        found = find_all(header + text[cell.start : cell.end], *languages)
+        yield from _shift(_shift(found.certain, len(header)), -cell.start)
 
 
 def _names(text: str, languages: tuple[str, ...], signs: Signs) -> list[Found]:

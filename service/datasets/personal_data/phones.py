@@ -17,7 +17,9 @@ _NEAR: Final = 16
 
 
 def _words(*alternatives: str) -> re.Pattern[str]:
-    return re.compile("|".join(alternatives), re.IGNORECASE)
+    # An underscore ends a word in the name of a field, such as phone_number.
+    every = "|".join(alternatives).replace(r"\b", r"(?:\b|(?<=_)|(?=_))")
+    return re.compile(every, re.IGNORECASE)
 
 
 PHONE: Final = _words(
@@ -52,8 +54,8 @@ OTHER: Final = _words(
     r"|\bparcel\b|\bsku\b",
     r"\bserial\b|\bpart (?:no|number)|\bproduct\b|\bitem\b|\bmodel\b|\breference\b|\bref\b"
     r"|\btickets?\b",
-    r"\bcase\b|\btransaction\b|\btxn\b|\bpurchase\b|\bp\.?o\.? (?!ay|si|ang|ko|sa|ba|na|yung"
-    r"|ito)|\bbooking\b|\breservation\b"
+    r"\bcase\b|\btransaction\b|\btxn\b|\bpurchase\b|(?-i:\bPO|\bP\.O\.)|\bp\.?o\.? (?:no|number|#)|"
+    r"\bbooking\b|\breservation\b"
     r"|\bshipment\b",
     r"\bid(?=[ :=#]*\d)|[_-]id\b|\b(?:quote|customer|member|batch|lot|policy|contract"
     r"|claim) (?:id|no|number)",
