@@ -148,7 +148,9 @@ _SHORT: Final = re.compile(_START + r"\(?[1-9](?:[ \-.()]{0,2}\d){7,12}" + _END,
 _MOBILE: Final = re.compile(r"1[3-9]\d[ -]?\d{4}[ -]?\d{4}|[6-9]\d{4}[ -]?\d{5}", re.ASCII)
 _ZERO: Final = re.compile(r"(\+\d{1,3}[ \-.]?)\(0\)")
 _DIALED: Final = re.compile(r"(?:001[03]?|002|008|009|0011|010|011|00)[ \-.]?(?=[1-9])")
-_DATE: Final = re.compile(r"0?\d{1,2}[-. ]\d{1,2}[-. ](?:19|20)\d\d(?: \d{1,2}){0,2}")
+_DATE: Final = re.compile(
+    r"0?\d{1,2}[-. ]\d{1,2}[-. ](?:19|20)\d\d(?: \d{1,2}){0,2}|(?:19|20)\d\d-[01]\d-[0-3]\d"
+)
 
 _REGIONS: Final[dict[str, tuple[str, ...]]] = {
     "ja": ("JP",),
