@@ -563,9 +563,13 @@ def _personal(
     from service.datasets.personal_data.known_values import KnownValues
 
     texts = row.every_turn
-    read = [[turn._replace(text=text) for text in readings(turn.text)] for turn in texts]
-    seen, more = [first for first, *_ in read], [turn for _, *rest in read for turn in rest]
-    findings = list(_findings([*seen, *more], languages, custom))
+    seen: list[Turn] = []
+    decoded: list[Turn] = []
+    for turn in texts:
+        visible, *rest = readings(turn.text)
+        seen.append(turn if visible is turn.text else turn._replace(text=visible))
+        decoded += (turn._replace(text=text) for text in rest)
+    findings = list(_findings(seen + decoded, languages, custom))
     if not any(one for _, of_text in findings for one in of_text):
         return _NOTHING_PERSONAL
     known = KnownValues()

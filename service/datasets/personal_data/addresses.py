@@ -51,7 +51,7 @@ _ZH_PLACES: Final = (
     r"|香港|九龍|九龙|新界|(?<=[到至在于於：:是寄])[一-龥]{2,4}市"
 )
 _CHINESE: Final = _addresses(
-    "号|號|室",
+    "[0-9][号號弄]",
     rf"""(?:{_ZH_PLACES})(?:[一-龥]{{2,5}}[市州])?(?:[一-龥]{{1,5}}?[区县區縣鎮镇乡鄉])?
     [一-龥\d]{{1,14}}?(?:路|街|道|巷|弄|胡同|大道|村)(?:[一二三四五六七八九十]段)?\d{{1,5}}(?:[-之]\d{{1,4}})?[号號弄]
     (?:[\dA-Z]{{1,4}}[-\dA-Z]{{0,4}}(?:号|號|栋|棟|幢|座|单元|室|楼|樓|层|層|房)?(?:之\d)?){{0,5}}""",
@@ -160,8 +160,9 @@ _KHMER: Final = _addresses(
     (?:[,\ ]{1,2}(?:ភ្នំពេញ|សៀមរាប|បាត់ដំបង))?""",
 )
 _ENGLISH: Final = _addresses(
-    "St|Road|Rd|Ave|Lane|Ln|Dr|Boulevard|Blvd|Way|Court|Ct|Pl|Sq|Terrace|Close|Cres"
-    "|Highway|Hwy|Parkway|Pkwy|[AFD]PO A[AEP] |, [A-Z][A-Z] [0-9][0-9][0-9][0-9][0-9]"
+    r"[0-9][A-Z]? (?:[A-Z0-9][^ ]* ){1,3}(?:St|Road|Rd|Ave|Lane|Ln|Dr|Boulevard|Blvd|Way|Court|Ct"
+    "|Pl|Sq|Terrace|Close|Cres|Highway|Hwy|Parkway|Pkwy)"
+    "|[AFD]PO A[AEP] |, [A-Z][A-Z] [0-9][0-9][0-9][0-9][0-9]"
     "|[A-Z][0-9][A-Z0-9]? [0-9][A-Z][A-Z]",
     rf"""(?:PSC|CMR|Unit|USS)\ [A-Z\d][\w\ ]{{1,20}},?\ (?:Box\ \d{{1,5}},?\ )?
     [AFD]PO\ A[AEP]\ \d{{5}}

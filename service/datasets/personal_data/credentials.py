@@ -206,7 +206,8 @@ _NAMED: Final = re.compile(
 # What must be before a name that has other meanings: any key, but not "primary key".
 _BEFORE: Final = {
     "k": re.compile(
-        r"(?:(?:api|access|secret|account|admin|auth|consumer|deploy|encryption|license|master|private"
+        r"(?:(?:api|access|secret|account|admin|auth|consumer|deploy|encryption|license|master"
+        r"|private"
         r"|server|service|signing|storage|subscription)[ _-]?|[?&]|(?-i:[A-Z0-9]_))$",
         re.IGNORECASE,
     ),
@@ -235,25 +236,30 @@ _OPEN_KEY: Final = re.compile(
 _CERTAIN_NAMES: Final = ("secret", "ssws", "khóa api", "khóa bí mật", "kunci api", "kunci rahasia")
 _BASIC: Final = re.compile(r"\bbasic\s{1,3}([A-Za-z0-9+/]{8,512}={0,2})", re.IGNORECASE | re.ASCII)
 _NAMES: Final = (
-    "key|secret|token|bearer|ssws|_pat\\W|[_\"']auth(?:orization)?\\W|[?&](?:sig|code)=|sess[a-z_-]{0,8}=|\\bsid="
+    "key|secret|token|bearer|ssws|_pat\\W|[_\"']auth(?:orization)?\\W|[?&](?:sig|code)="
+    "|sess[a-z_-]{0,8}=|\\bsid="
     "|キー|トークン|密[钥鑰]|令牌|(?:api|비밀|인증|액세스) ?키|토큰|khóa|kunci|คีย์|โทเค็น|कुंजी"
     "|टोकन|एपीआई"
 )
 _PASSWORD: Final = re.compile(
     r"(?:(?:temporary|new|initial|current|old) password(?: [\w'-]{1,15}){1,4}(?= is)"
-    r"|(?:password|passwd|passphrase|passcode)(?: ko| saya| của tôi"
+    r"|(?:password|passwd|passphrase|passcode)(?:(?: akun| email)?(?: ko| saya| kamu| anda)"
+    r"| của tôi"
     r"| (?:for|of|to|on|at|in) (?:(?:the|my|our|your) )?[\w-]{2,20}(?: [\w-]{2,20})?(?= is|:)"
     r"| wi-?fi)?"
     r"|(?<![a-z])(?:pwd|db_pass|pw(?= ?[:=]))(?![a-z])"
     r"|\buser(?:name)?[ :=]{1,3}\S{1,40}[ ,;/]{1,3}pass(?= )|(?<=[a-z]_)pwd|_pass(?= ?[:=])"
-    r"|(?<![a-z])pass(?=[:=])|(?<![a-z])pass (?:for|to|of) (?:(?:the|my|our) )?[\w-]{2,20}(?=:)"
+    r"|wi-?fi (?:code|key)(?: (?:at|in) (?:the )?[\w-]{2,20}(?= is|:))?|(?<![a-z])pass(?=[:=])"
+    r"|(?<![a-z])pass (?:for|to|of) (?:(?:the|my|our) )?[\w-]{2,20}(?=:)"
     r"|비번|รหัส(?:ผ่าน)?(?= ?wi-?fi| ?:)(?: ?wi-?fi)?"
     r"|パスワード|暗証番号|密[码碼]|口令|비밀번호|패스워드|암호"
     r"|รหัสผ่าน|พาสเวิร์ด|mật khẩu(?: của tôi| wi-?fi)?|(?:kata )?sandi(?: saya| wi-?fi)?"
     r"|(?:ពាក្យ|លេខ)សម្ងាត់"
     r"|contraseña|mot de passe|kennwort|passwort|पासवर्ड)"
-    r"[\"'`]{0,2}(?:\s{0,3}(?:[:=!]{1,2}=|=>|=)(?!\s*$)[ \t]{0,3}|\s{0,3}(?::|value=|is|was|は"
-    r"|が|是|为|為|：|은|는|คือ|là|adalah|ay|है|ist|est|es)?\s{0,3})"
+    r"[\"'`]{0,2}(?:\s{0,3}(?:[:=!]{1,2}=|=>|=)(?!\s*$)[ \t]{0,3}|\s{0,3}(?:(?::|value=|is|was"
+    r"|(?:has been )?(?:changed|updated|reset|set) to|は|が|を|是|[为為]|："
+    r"|[改换換][成为為]|设[置为]*"
+    r"|設[定為]*|은|는|[을를]|ใหม่|คือ|เป็น|mới|là|baru|adalah|ay|नया|है|ist|est|es)\s{0,3}){0,3})"
     r"[\"'`「『]{0,2}([!-~]{6,64})",
     re.IGNORECASE,
 )
@@ -263,16 +269,21 @@ _ANNOUNCED: Final = re.compile(r"[:=：][\s\"'`「『]*$|[\"'`「『]$")
 _OWN: Final = re.compile(r"wi-?fi|\bmy ", re.IGNORECASE)
 # Words with hyphens need no more than "my passphrase is" before them.
 _WORDS_WITH_HYPHENS: Final = re.compile(
-    r"(?!(?:not|case|too|auto|well|self|user|non|hard|two|one|up|out|re|pre)-)[a-z]{4,}(?:-[a-z]{3,})+",
+    r"(?!(?:not|case|too|auto|well|self|user|non|hard|two|one|up|out|re"
+    r"|pre)-)[a-z]{4,}(?:-[a-z]{3,})+",
     re.IGNORECASE,
 )
 _ENDS: Final = re.compile(r"[\"'`」』]|[,;.]?[ \t]*(?:$|[\r\n])|です|입니다|ครับ|ค่ะ")
 _NO_PASSWORD: Final = re.compile(
-    "required|optional|missing|strong|weak|secured?|safe|valid|locked|working|broken|compromised|leaked|stolen"
-    "|blocked|accepted|rejected|visible|simple|unique|saved|shared|needed|printed|written|available|(?:in)?correct|invalid|wrong|unknown|expire[ds]|forgotten|hidden"
-    "|changed?|resets?|strings?|secrets?|passwords?|numbers?|letters|default|manual|disabled|enabled"
+    "required|optional|missing|strong|weak|secured?|safe|valid|locked|working|broken|compromised"
+    "|leaked|stolen"
+    "|blocked|accepted|rejected|visible|simple|unique|saved|shared|needed|printed|written"
+    "|available|(?:in)?correct|invalid|wrong|unknown|expire[ds]|forgotten|hidden"
+    "|changed?|resets?|strings?|secrets?|passwords?|numbers?|letters|default|manual|disabled"
+    "|enabled"
     "|encrypted|hashed|masked|redacted|removed|protected|polic(?:y|ies)|settings|security|strength"
-    "|manager|verification|confirm(?:ation)?|repeat|updated?|created?|username|account|log(?:in|out)"
+    "|manager|verification|confirm(?:ation)?|repeat|updated?|created?|username|account|log(?:in"
+    "|out)"
     "|e?mail|please|prompt|returns?|undefined|integer|boolean|varchar|fields?|values?|credentials?"
     "|authentication|tokens?|private|public|system|nothing|(?:any|some)thing|[a-z]+(?:_[a-z]+)+",
     re.IGNORECASE,
@@ -280,13 +291,16 @@ _NO_PASSWORD: Final = re.compile(
 # Codes that are sent or known by heart. "PIN code" is also what India calls a postal code.
 _CODE: Final = re.compile(
     r"(?:\b(?:otp|one[- ]time (?:code|password|passcode|pin)|tac code|cvv2?|cvc"
-    r"|(?:verification|security|confirmation|authentication|login|sms|2fa|mfa) code"
-    r"|kode (?:otp|verifikasi|keamanan)|mã (?:otp|pin|xác (?:minh|nhận|thực)))"
-    r"|\b(?:m-?)?pin(?! ?code)(?: number)?(?= {0,2}[:=]|['s]{0,2} (?:is|saya|adalah|ko|ay|của)\b)"
+    r"|(?:verification|security|confirmation|authentication|login|sms|(?:2fa"
+    r"|mfa)(?: backup)?) codes?"
+    r"|(?:backup|recovery) codes?(?=:| is)|kode (?:otp|verifikasi|keamanan)|mã (?:otp|pin"
+    r"|xác (?:minh|nhận|thực)))"
+    r"|\b(?:m-?)?pin(?! ?code)(?: number| for (?:the|my) [a-z]{2,20})?(?= {0,2}[:=]"
+    r"|['s]{0,2} (?:is|saya|adalah|ko|ay|của)\b)"
     r"|認証(?:コード|番号)|確認コード|ワンタイムパスワード|暗証番号|验证码|驗證碼"
     r"|인증 ?번호|보안 ?코드"
     r"|รหัส ?(?:otp|ยืนยัน|pin)|ओटीपी)"
-    r"(?: (?:saya|anda|ko|mo|niyo|của tôi|của bạn))?"
+    r"(?: (?:saya|anda|kamu|ko|mo|niyo|của (?:tôi|bạn|em|anh|chị)|ของ(?:คุณ|ฉัน|ผม)))?"
     r"(?:\s{0,2}(?::|=|：|is|は|が|是|为|為|은|는|คือ|là|adalah|ay|है))?"
     r"[\s\[「『【]{0,3}([0-9]{3,4}[ -]?[0-9]{0,4})(?![A-Za-z0-9_-]|[.][0-9]|,[0-9]{3})"
     r"|(?<![\w.,])(?:G-)?([0-9]{3}[ -][0-9]{3}|[0-9]{4,8})(?= (?:is|as) your [^.\n]{0,30}?"
@@ -295,14 +309,14 @@ _CODE: Final = re.compile(
 )
 _CODE_WORDS: Final = (
     r"\botp|one[- ]time (?:code|pass|pin)|tac code|\bcvv|\bcvc|\bm?-?pin\b|\d (?:is|as) your "
-    r"|(?:verification|security|confirmation|authentication|login|sms|2fa|mfa) code"
+    r"|(?:verification|security|confirmation|authentication|login|sms|2fa|mfa|backup|recovery) code"
     r"|\bkode |\bmã |認証|確認コード|ワンタイム|暗証番号|验证码|驗證碼|인증|보안|รหัส|ओटीपी"
 )
 _COMMANDS: Final = (
     "\\bcred(?:ential)?s?\\b|curl|mysql|mariadb|sshpass|redis-cli|docker login|securestring"
 )
 _COMMAND: Final = re.compile(
-    r"\bcred(?:ential)?s?(?: are| is)?[: ]{1,2}[\w.@-]{2,40}[:/] ?([^\s\"'/]{6,64})"
+    r"\bcred(?:ential)?s?(?: are| is)?[: ]{1,2}[\w.@-]{2,40} ?[:/|,] ?([^\s\"'/]{6,64})"
     r"|\bcurl\b[^\n|;&]{0,400}?\s(?:-u|--user)[ =]{0,3}[\"']?[^\s:\"']{0,64}[\"']?:[\"']?"
     r"([^\s\"']{3,128})"
     r"|\b(?:mysql|mariadb)[a-z]{0,6}\b[^\n|;&]{0,200}?\s-p([^\s\"'-][^\s\"']{3,64})"
@@ -312,7 +326,8 @@ _COMMAND: Final = re.compile(
     re.IGNORECASE,
 )
 _LOGIN_WORDS: Final = (
-    r"passw|pass[:=]|\bpass (?:for|to|of) |\bpw ?[:=]|សម្ងាត់|비번|รหัส|pass(?:phrase|code)|pwd"
+    r"passw|wi-?fi (?:code|key)|pass[:=]|\bpass (?:for|to|of) |\bpw ?[:=]|សម្ងាត់|비번|รหัส"
+    r"|pass(?:phrase|code)|pwd"
     r"|db_pass|パスワード"
     r"|暗証番号|密[码碼]|口令|비밀번호"
     "|패스워드|암호|พาสเวิร์ด|mật khẩu|sandi|contraseña|mot de passe|kennwort|पासवर्ड"

@@ -51,6 +51,7 @@ from service.datasets.personal_data.phones import (
     is_labeled_other,
     phone_forms,
 )
+from service.datasets.personal_data.tables import find_cells
 
 NUMBER_SIGNS: Final = r"\d(?:[ \-().]{0,3}\d){6}|[A-Za-z](?:[A-Za-z]{4}\d{4}[A-Za-z]|\d{6} ?\(?A)"
 """A group of at least seven digits, or a number that contains letters."""
@@ -166,8 +167,11 @@ def find_all(
     if they are known.
     """
     plain = to_ascii(text)
-    signs = signs_in([text], languages) if signs is None else signs
-    certain = [Found(*secret) for secret in find_secrets(plain)] if signs.secrets else []
+    lead = to_ascii(before[-_BEFORE_CHARS:]) + "\n" if before else ""
+    signs = signs_in([lead, text], languages) if signs is None else signs
+    certain: list[Found] = []
+    if signs.secrets:
+        certain += _after(lead, (Found(*secret) for secret in find_secrets(lead + plain)))
     found = [Found(*one) for one in custom.find(plain)] if custom else []
     found += _names(text, languages, signs)
     if signs.emails:
@@ -177,13 +181,17 @@ def find_all(
     if signs.ip_addresses:
         found += [Found("ip_address", *place) for place in find_ip_addresses(plain)]
     if signs.passports:
-        found += [Found("passport", *place) for place in find_passports(plain)]
+        found += _after(lead, (Found("passport", *at) for at in find_passports(lead + plain)))
     if signs.labeled:
-        found += [Found(*one) for one in find_labeled(plain)]
+        found += _after(lead, (Found(*one) for one in find_labeled(lead + plain)))
     possible: list[Found] = []
     if signs.numbers and _LONG_NUMBER.search(plain) is not None:
-        numbers, possible = _numbers_after(before, plain, languages)
-        found += numbers
+        numbers, unsure = _numbers(lead + plain, languages)
+        found += _after(lead, numbers)
+        possible += _after(lead, unsure)
+    if signs.labeled or signs.numbers:
+        cells = list(_in_tables(text, languages))
+        found = [*_outside(found, cells), *cells]
     if signs.listed_names and any(one.kind != "person_name" for one in found):
         bare = (Found("person_name", *place) for place in find_latin_names(text))
         found += (one for one in bare if not is_public(text[one.start : one.end]))
@@ -236,6 +244,14 @@ def _outside(found: Iterable[Found], taken: Sequence[Found]) -> list[Found]:
     ]
 
 
+def _in_tables(text: str, languages: tuple[str, ...]) -> Iterator[Found]:
+    """Find personal data in the cells of tables, after the headers of their columns."""
+    for cell in find_cells(text):
+        header = f"{cell.header}: "
+        found = find_all(header + text[cell.start : cell.end], *languages)
+        yield from _after(header, found.certain, cell.start)
+
+
 def _names(text: str, languages: tuple[str, ...], signs: Signs) -> list[Found]:
     found: list[Found] = []
     if signs.listed_names:
@@ -248,17 +264,13 @@ def _names(text: str, languages: tuple[str, ...], signs: Signs) -> list[Found]:
     return [one for one in found if not is_public(text[one.start : one.end])]
 
 
-def _numbers_after(
-    before: str, text: str, languages: tuple[str, ...]
-) -> tuple[list[Found], list[Found]]:
-    """Find numbers in a text, with the end of the message before it."""
-    lead = to_ascii(before[-_BEFORE_CHARS:]) + "\n" if before else ""
-    certain, possible = _numbers(lead + text, languages)
-    return list(_shift(certain, len(lead))), list(_shift(possible, len(lead)))
-
-
-def _shift(found: Iterable[Found], lead: int) -> Iterator[Found]:
-    return (Found(one.kind, one.start - lead, one.end - lead) for one in found if one.start >= lead)
+def _after(lead: str, found: Iterable[Found], at: int = 0) -> Iterator[Found]:
+    """Yield the findings after the start of a text, moved to where the rest is in another text."""
+    return (
+        Found(one.kind, one.start - len(lead) + at, one.end - len(lead) + at)
+        for one in found
+        if one.start >= len(lead)
+    )
 
 
 def _numbers(text: str, languages: tuple[str, ...]) -> tuple[list[Found], list[Found]]:

@@ -39,7 +39,8 @@ _DATE: Final = (
     r"|(?:19|20)\d{6}|\d{1,2}[月월] ?\d{1,2}[日일]"
 )
 _NO_HOME: Final = re.compile(
-    r"(?:ip|mail|mac|web|wallet|memory|host|server|bind|bitcoin|btc|listen|crypto|deposit|return|public"
+    r"(?:ip|mail|mac|web|wallet|memory|host|server|bind|bitcoin|btc|listen|crypto|deposit|return"
+    r"|public"
     r"|network|base|target|source|destination|start|end|邮箱|邮件|网站|ip|メール|이메일"
     r"|อีเมล)[ _-]?$",
     re.IGNORECASE,
@@ -47,7 +48,9 @@ _NO_HOME: Final = re.compile(
 """Words before an address that is nobody's home."""
 _LONG_AGO: Final = re.compile(r"(?<!\d)1[0-8]\d\d(?!\d)|明治")
 """Years in which nobody was born who is still alive."""
-_NOBODY: Final = re.compile(r"\b(?:app|band|brand|company|firm|idea|project|startup) was $")
+_NOBODY: Final = re.compile(
+    r"\b(?:app|band|brand|company|firm|idea|project|startup)(?:['’]s| was) $"
+)
 _PLATE: Final = (
     r"[A-Z]{2}[ -]?\d{1,2}[A-Z]?[ -]?[A-Z]{1,3}[ -]?\d{4}|[A-Z]{2}\d{2} [A-Z]{3}|\d[A-Z]{3}\d{3}"
     r"|[A-Z]{3}[ -]?\d{2,3}[ -]?[A-Z]{2}|\d{2}[A-Z]{1,2}\d?[ -]?\d{3}\.?\d{2}"
@@ -57,56 +60,66 @@ _PLATE: Final = (
     r"|[A-Z]{1,3}[ -][A-Z]{1,2}[ -]\d{1,4}[EH]?"
     r"|\d{2} ?[A-Z]{1,3} ?\d{2,5}"
 )
-_DEGREES: Final = r"\d{1,3}°\d{1,2}['′]\d{1,2}(?:\.\d+)?[\"″]?"
+_BANK: Final = (
+    r"(?:gtb(?:ank)?|fcmb|first bank|access bank|zenith bank|uba|bdo|bpi|metrobank|landbank"
+    r"|bca|bni|bri|mandiri|bsi|cimb|hdfc|icici|axis bank|sbi|dbs|posb|ocbc|uob|maybank"
+    r"|vietcombank|vcb|techcombank|bidv|vietinbank|kbank|scb|opay|palmpay|moniepoint|kuda)\b"
+)
+_DEGREES: Final = r"\d{1,3}° ?\d{1,2}['′] ?\d{1,2}(?:\.\d+)?[\"″]?"
+_PLACE: Final = (
+    rf"{_DEGREES} ?[NS],? ?{_DEGREES} ?[EW]|[NS] ?{_DEGREES},? ?[EW] ?{_DEGREES}"
+    r"|\d{1,2}\.\d{3,}°? ?[NS][, ]{1,2}\d{1,3}\.\d{3,}°? ?[EW]"
+)
 _LABELED: Final = (
     _Labeled(
         "bank_account",
         r"bank (?:account|acct?|a/c)(?: (?:no|number))?|\ba/c(?: no| number)?"
-        r"|\b(?:account|acct) (?:no|number|#)|\bacct\b|\brouting.{0,24}(?:checking|savings"
-        r"|account)\b|(?:checking|savings) account"
-        r"|\bifsc(?: code)?|\bsort code"
+        r"|\b(?:account|acct?) (?:no|number|#)|\bacct\b|\brouting.{0,24}(?:checking|savings"
+        r"|account)\b|\brouting (?:no|number|#)|(?:checking|savings) account"
+        r"|\bifsc(?: code)?|\bsort(?: code|:)"
         r"|口座番号|口座|(?:[农工建交招中]行|储蓄|借记)卡号?|银行卡号?|银行账[号户]|账号"
         r"|銀行帳號|帳號|계좌(?: ?번호)?|เลข(?:ที่)?บัญชี"
         r"|(?:tài khoản|\bstk)(?: ngân hàng)?|(?:nomor|no\.?) ?rek(?:ening)?|\brek(?:ening)?\b"
+        r"|konto(?:nummer|-?nr\.?)|rekeningnummer|número de (?:cuenta|conta)|numéro de compte"
         r"|खाता (?:संख्या|नंबर)|account ko|लेखा संख्या|आईएफएससी|គណនី"
-        r"|\b(?:opay|palmpay|moniepoint|kuda)\b"
         r"|, acc(?:oun)?t|(?:支店|銀行|口座番号[はが:：]?) ?(?:普通|当座)(?:預金)?"
         r"|ゆうちょ(?:銀行)? ?記号|記号 ?\d{5} ?番号|ゆうちょ.{0,12}番号"
-        r"|\b(?:gtb(?:ank)?|fcmb|first bank|access bank|zenith bank|uba|bdo|bpi|metrobank|landbank"
-        r"|bca|bni|bri|mandiri|bsi|cimb|hdfc"
-        r"|icici|axis bank|sbi|dbs|posb|ocbc|uob|maybank|vietcombank"
-        r"|vcb|techcombank|bidv|vietinbank|kbank|scb)"
+        rf"|\b{_BANK}"
         r"(?: (?:savings|current|acc(?:oun)?t|a/c|rek(?:ening)?|stk|no\.?))?"
         r"|(?:[가-힣]{2}|농협|카카오)(?:은행|뱅크)|บัญชี(?:ธนาคาร)?",
-        r"(?i:[a-z]{4}0[a-z0-9]{6})|\d{2}-\d{2}-\d{2}(?!-?\d)|\d(?:[ -]?\d){5,17}",
+        r"(?i:[a-z]{4}0[a-z0-9]{6})|\d{2}-\d{2}-\d{2}(?!-?\d)"
+        r"|(?!(?:19|20)\d\d-\d\d-\d\d(?!\d))\d(?:[ -]?\d){5,18}",
     ),
     _Labeled("bank_account", r"\bsort code [\d-]{6,8},? (?:account|acct)", r"\d{6,12}"),
     _Labeled("iban", r"\biban\b", r"[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?"),
     _Labeled(
         "birth_date",
         r"date of birth|birth ?date|birthday|\bd\.?o\.?b\b\.?|生年月日|誕生日|生まれ"
-        r"|\bborn(?: on)?"
+        r"|\bborn(?: in [A-Z][a-z]{2,20}(?: [A-Z][a-z]{2,20})?,?)?(?: on)?|\(b\. "
         r"|出生(?:日期|年月日?|于|於)?|生日|생년월일|생일"
         r"|วัน(?: เดือน ปี)?เกิด|เกิด(?:วันที่|เมื่อ)?"
         r"|ngày sinh|sinh (?:ngày|nhật)|(?:tanggal|tgl\.?) lahir"
         r"|\blahir(?: tanggal)?(?: di [A-Z][a-z]{2,20},)?|\bttl\b ?:? ?[A-Z][a-z]{2,20},"
         r"|जन्म ?(?:तिथि|तारीख|दिन|दिनांक)?|kaarawan|kapanganakan|ipinanganak(?: (?:ako )?noong)?"
         r"|ថ្ងៃ(?:ខែឆ្នាំ)?កំណើត|জন্ম ?(?:তারিখ|দিন)|تاريخ (?:الميلاد|الولادة)|မွေး(?:သက္ကရာဇ်|နေ့)"
-        r"|geburtsdatum|geboren(?: am)?|né(?:e)? le|date de naissance|fecha de nacimiento"
+        r"|geburtsdatum|geb(?:oren|\.)(?: am| op)?|geboortedatum|nat[oa] il|data di nascita"
+        r"|né(?:e)? le|date de naissance|fecha de nacimiento"
         r"|nacid[oa] el"
-        r"|data de nascimento|nascid[oa] em",
+        r"|data de nascimento|nasc(?:i|id[oa]) em|\bturn(?:ed|s|ing) \d{1,3} on",
         _DATE,
     ),
     _Labeled(
         "drivers_license",
-        r"(?:driver'?s?|driving) licen[cs]e|\bdl(?: no| number|:)|運転免許証?(?:番号)?|免許証番号"
+        r"(?:driver'?s?|driving) licen[cs]e|\bdl(?: no| number|:|#)|運転免許証?(?:番号)?|免許証番号"
         r"|驾驶?[证照]号?码?|駕[照駛]執?照?|(?:운전)?면허"
-        r"|ใบ(?:อนุญาต)?ขับ(?:ขี่|รถ)|(?:giấy phép|bằng) lái(?: xe)?|\bgplx|\bsim [abc]\b|ड्राइविंग लाइसेंस"
+        r"|ใบ(?:อนุญาต)?ขับ(?:ขี่|รถ)|(?:giấy phép|bằng) lái(?: xe)?|\bgplx|\bsim [abc]\b"
+        r"|ड्राइविंग लाइसेंस"
         r"|lisensya|führerschein(?:nummer)?|fahrerlaubnis|permis de conduire|licencia de conducir",
         r"[A-Z]{2}\d{2}[ -]?\d{11}|[A-Z]{3}\d{5}[A-Z]{2}\d{2}|\d{17}[\dX]|[A-Z]{2}\d{7,8}[A-Z]"
         r"|[A-Z]{2}\d{2} \d{4} ?\d{7}|[A-Z]{5}\d{6}[A-Z]{2}\d[A-Z]{2}|[A-Z]\d{3}(?:-\d{3,4}){3}"
         r"|(?:[A-Z]{1,3}[ -]?)?\d(?:[ -]?\d){5,15}"
-        r"|[A-Z]\d{2}-\d{2}-\d{6}",
+        r"|[A-Z]\d{2}-\d{2}-\d{6}|[A-Z]\d{3}(?:-\d{4}){2}|[A-Z]\d{2}[A-Z\d]{6}\d[A-Z\d]"
+        r"|[A-Z]\d{4}(?:-\d{5}){2}",
     ),
     _Labeled(
         "license_plate",
@@ -123,19 +136,19 @@ _LABELED: Final = (
     ),
     _Labeled(
         "license_plate",
-        r"\b(?:vehicle|car|van|truck|bike|taxi|scooter)s?\b|차량?|\bstnk\b|\bxe\b|गाड़ी|वाहन",
+        r"\b(?:vehicle|car|van|truck|bike|taxi|scooter|reg)s?\b|차량?|\bstnk\b|\bxe\b|गाड़ी|वाहन",
         r"[A-Z]{2} ?\d{1,2} ?[A-Z]{1,3} ?\d{4}|[A-Z]{2}\d{2} [A-Z]{3}|\d{2,3}[가-힣] ?\d{4}"
         r"|[A-Z]{1,2} \d{1,4} [A-Z]{2,3}|\d{2}[A-Z]\d?-\d{3}\.?\d{2}",
     ),
     _Labeled(
         "coordinates",
-        r"\bgps\b|coordinates?|\blat(?:itude)?\b(?:/lo?ng(?:itude)?\b)?|\blocation(?: pin)?"
-        r"|(?:\bi'?m|i am|located|seen|live|meet(?: me)?|house|home|parked) (?:at|near)"
+        r"\bgps\b|coordinates?|\blat(?:itude)?\b(?:[/,;]\s?lo?ng?(?:itude)?\b)?|\blocation(?: pin)?"
+        r"|(?:\bi'?m|i am|located|seen|live|meet(?: me)?|house|home|parked) (?:at|near|around|by)"
         r"|\bpin\b|緯度(?:経度|經度)?|座標|位置|坐标|纬度|緯度|위도|좌표|พิกัด"
         r"|tọa độ|toạ độ|koordinat|निर्देशांक",
-        r"-?\d{1,3}\.\d{3,}°?(?: ?[NS])?\s{0,2}[,;/]?\s{0,2}"
+        r"-?\d{1,3}\.\d{3,}°?(?: ?[NS])?\s{0,2}[,;/、，]?\s{0,2}"
         r"[\"']?(?:lon(?:gitude)?|lng|経度|经度|經度)?[\"':= ]{0,4}-?\d{1,3}\.\d{3,}(?:°? ?[EW])?"
-        rf"|{_DEGREES} ?[NS],? ?{_DEGREES} ?[EW]",
+        rf"|{_PLACE}",
     ),
     _Labeled(
         "address",
@@ -150,7 +163,12 @@ _LABELED: Final = (
         r"|फ़?ोन|मोबाइल|전화|연락처|name|收件人|電話番号|please|thanks)|(?<=[a-z\d]{4})\. [A-Z]"
         r"|。))",
     ),
-    _Labeled("us_ssn", r"\bssn\b|social security(?: (?:no|number))?", r"\d{3}[- ]?\d{2}[- ]?\d{4}"),
+    _Labeled(
+        "us_ssn",
+        r"\bssn\b|social security(?: (?:no|number))?|\b(?:full|my|his|her) social\b",
+        r"\d{3}[- ]?\d{2}[- ]?\d{4}",
+    ),
+    _Labeled("us_ssn", r"\bssn\b[^\n]{0,30}", r"\d{3}-\d{2}-\d{4}"),
     _Labeled("ng_nin", r"\bnin\b|national identification number", r"\d{4}[ -]?\d{3}[ -]?\d{4}"),
     _Labeled("ng_bvn", r"\bbvn\b|bank verification number", r"\d{4}[ -]?\d{3}[ -]?\d{4}"),
     _Labeled(
@@ -161,10 +179,15 @@ _LABELED: Final = (
     _Labeled(
         "crypto_address",
         r"\b(?:bitcoin|btc|eth|usdt|trx|tron|xrp|ripple|doge(?:coin)?|litecoin|solana|sol|cardano"
-        r"|ada|wallet|deposit)\b(?: (?:wallet|deposit))?(?: address)?|ウォレット|钱包(?:地址)?"
+        r"|ada|wallet|deposit)\b(?: (?:wallet|deposit))?(?: addr(?:ess)?)?|ウォレット|钱包(?:地址)?"
         r"|錢包(?:地址)?|지갑(?: ?주소)?|กระเป๋า|địa chỉ ví|dompet",
         r"(?=[A-Za-z]{0,40}\d)(?=[1-9A-Z]{0,40}[a-z])(?=[1-9a-z]{0,40}[A-Z])"
         r"[1-9A-HJ-NP-Za-km-z]{25,64}|addr1[0-9a-z]{50,110}",
+    ),
+    _Labeled(
+        "mac_address",
+        r"\bmac\b(?: addr(?:ess)?)?|\bbssid\b",
+        r"(?=[\da-f]{0,11}[a-fA-F])[\da-fA-F]{12}",
     ),
     _Labeled(
         "id_npwp",
@@ -172,24 +195,35 @@ _LABELED: Final = (
         r"\d{2}\.?\d{3}\.?\d{3}\.?\d-?\d{3}\.?\d{3}|\d{16}|\d{4} \d{4} \d{4} \d{4}",
     ),
 )
-# Between a word and its value: "number", "is" and "my" in each language, and marks.
+# Between a word and its value: "number", "is" and "my" in each language, marks, what the word is
+# of, and the end of a question with the start of its answer.
 _BETWEEN: Final = (
-    r"(?:[\s:=：#*_|\"'`「『（(]|\.\s|\([^()\d]{1,20}\)|no\.?|number|nomor|numero|番号|号码?|號碼?|번호|เลขที่|số|"
-    r"is|was|slip|shows?|card|saya|ko|ay|adalah|của tôi|là|คือ|は|が|是|为|為|은|는|है|मेरी|मेरा|of"
-    r"|to|the|my|his|her|on"
-    r"|bank|account|vào|ผม|ฉัน|code|कोड|संख्या|नंबर|16[- ]digit|กสิกร(?:ไทย)?|ไทยพาณิชย์|กรุง(?:ไทย|เทพ)"
-    r"|(?!order|invoice|ref|ticket)(?-i:[A-Z][A-Za-z]{1,14})(?![A-Za-z])|នៃ|គឺ|៖|លេខ){0,8}?"
+    r"(?:[\s:=：#*_|>\"'`「『（(]|\.\s|\([^()\d]{1,20}\)|no\.?|number|nomor|numero|番号|号码?"
+    r"|號碼?|번호"
+    r"|เลขที่|số|['’]s|is|was|ist|est|es|é|na|slip|shows?|card|saya|kamu|anda|nya|ko|ay|adalah"
+    r"|của (?:tôi|em|anh|chị|bạn)|là|ของ(?:คุณ|ฉัน|ผม)|คือ|の|は|が|是|为|為|은|는|है|मेरी|मेरा"
+    r"|of|to|the|my|his"
+    r"|her|on|bank|account|vào|ผม|ฉัน|code|कोड|संख्या|नंबर|16[- ]digit|กสิกร(?:ไทย)?|ไทยพาณิชย์"
+    r"|กรุง(?:ไทย|เทพ)"
+    r"|(?:신한|국민|우리|하나|농협|기업|카카오|토스|새마을|케이)(?:은행|뱅크)?|ធនាគារ|នៃ|គឺ|៖|លេខ"
+    r"|(?!order|invoice|ref|ticket)(?-i:[A-Z][A-Za-z]{1,14})(?![A-Za-z])"
+    r"|(?:of|for|de|der|des|untuk|dari|của) (?!(?:the )?(?:order|invoice|ref|ticket|m[ai][xn]"
+    r"|point))"
+    r"[a-z]{2,20}(?: [a-z]{2,20}){0,2}(?=:| is\b| was\b)"
+    r"|[^\n\d?？]{0,40}[?？]\s{0,3}\n|(?:sure|yes|yeah|ok|hi|it|that|oh|はい|是的|네|vâng|dạ|ya"
+    r"|opo|हाँ)[,.]?){0,8}?"
 )
 _OWN: Final = {
     "mac_address": r"(?<![\w:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}"
     r"(?![\w:-])|(?<![\w.:-])(?=[0-9.]{0,13}[a-fA-F])"
     r"[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}(?![\w.:-])",
-    "coordinates": rf"(?<![\w.]){_DEGREES} ?[NS],? ?{_DEGREES} ?[EW](?!\w)"
-    r"|(?:(?<=[?&]q=)|(?<=ll=)|(?<=/@))-?\d{1,2}\.\d{4,},-?\d{1,3}\.\d{4,}",
+    "coordinates": rf"(?<![\w.])(?:{_PLACE})(?!\w)"
+    r"|(?:(?<=[?&]q=)|(?<=ll=)|(?<=/@)|(?<=geo:))-?\d{1,2}\.\d{4,},-?\d{1,3}\.\d{4,}",
     "birth_date": rf"(?<![\w/.-])(?:{_DATE})"
     r"(?= ?(?:生まれ|生(?![一-鿿])|出生(?![率地])|생(?:이|입|인|\W|$)))",
     "crypto_address": r"(?<!\w)(?:0x[0-9a-fA-F]{40}|(?:bc|ltc)1[ac-hj-np-z02-9]{25,59}"
     r"|[13][1-9A-HJ-NP-Za-km-z]{25,34}|T[1-9A-HJ-NP-Za-km-z]{33})(?!\w)",
+    "bank_account": rf"(?<![\w.+-])\d{{10,16}}(?= ?[,(]? ?(?i:{_BANK}))",
     "in_gstin": r"(?<!\w)(?:0[1-9]|[12]\d|3[0-7]|9[79])[A-Z]{5}\d{4}[A-Z][1-9A-Z]Z[0-9A-Z](?!\w)",
 }
 """Kinds whose values are recognizable without a word."""
@@ -197,14 +231,26 @@ _OWN: Final = {
 _OWN_SIGNS: Final = {
     "mac_address": r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}"
     r"|[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}\.[0-9a-fA-F]",
-    "coordinates": r"\d°\d|(?:[?&]q=|ll=|/@)-?\d",
+    "coordinates": r"\d° ?\d|\d{3}°? ?[NS][, ]|(?:[?&]q=|ll=|/@|geo:)-?\d",
     "birth_date": r"\d ?日? ?(?:生|出生)|[일\d] ?생",
     "crypto_address": "[0-9A-Za-z]{26}",
+    "bank_account": rf"[0-9]{{10}} ?[,(]? ?(?i:{_BANK})",
     "in_gstin": r"\d[A-Z]{5}\d{4}[A-Z]",
 }
-_GUARDS: Final = Guards(*(f"(?i:{one.words})" for one in _LABELED), *_OWN_SIGNS.values())
-SIGNS: Final = "|".join(_GUARDS.patterns)
-"""The words, and parts of values that need none."""
+
+
+def _joined(words: str) -> str:
+    """Return a pattern that also matches names of fields: date_of_birth, dateOfBirth, user_dob."""
+    return words.replace(" ", "[ _-]?").replace(r"\b", r"(?:\b|_)")
+
+
+_THEN_DIGIT: Final = "(?s:.*)[0-9]"
+_GUARDS: Final = Guards(
+    *(f"(?i:{_joined(one.words)}){_THEN_DIGIT}" for one in _LABELED), *_OWN_SIGNS.values()
+)
+_EVERY_WORD: Final = _joined("|".join(one.words for one in _LABELED))
+SIGNS: Final = "|".join([f"(?i:{_EVERY_WORD}){_THEN_DIGIT}", *_OWN_SIGNS.values()])
+"""The words before a digit, and parts of values that need no word."""
 
 
 def find_labeled(text: str) -> Iterator[tuple[str, int, int]]:
@@ -251,5 +297,6 @@ def _own_patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
 @lru_cache(maxsize=len(_LABELED))
 def _pattern(one: _Labeled) -> re.Pattern[str]:
     return re.compile(
-        rf"(?i:(?:{one.words}){_BETWEEN})(?<![A-Za-z0-9.])({one.value})(?![A-Za-z0-9]|[.,]\d)"
+        rf"(?i:(?:{_joined(one.words)}){_BETWEEN})(?<![A-Za-z0-9.])({one.value})(?![A-Za-z0-9]"
+        rf"|[.,]\d)"
     )

@@ -238,12 +238,12 @@ _RELATIVES: Final = (
 _KM_NAME: Final = r"(?!និង|អ្នក|គឺ|សូម)[ក-៓]{2,12} [ក-៓]{2,14}(?![ក-៓])"
 
 _ENGLISH: Final = GuardedPattern(
-    r"[Nn]ame|NAME|naam|I am|I'm"
-    r"|his is"
-    rf"|Sincerely|egards|[Tt]hanks|Yours|Cheers|igned,|Best|armly|espectfully"
-    rf"|(?:{_PERSONS})(?: \d{{1,2}})?:|(?:my|[Mm]y|his"
-    rf"|her) (?:{_RELATIVES})\b|"
-    r"^(?:Hi|Hello|Dear) |(?:igned|pproved|repared|eviewed) by |bol rah| here[.,!]",
+    rf"(?:(?:name (?:is|na)|ame's|naam|his is|my|[Mm]y|[Hh]is|[Hh]er) "
+    rf"|(?:I am|I'm|his is|ame[\"']?[:=]|(?:{_PERSONS})(?: \d{{1,2}})?:)[ \"']{{0,3}}"
+    r"|(?:igned|pproved|repared|eviewed) by )"
+    rf"(?:(?:{_RELATIVES}),? )?[A-ZÀ-Þ]|NAME ?:|(?m:^)(?:Hi|Hello|Dear) |bol rah| here[.,!]"
+    r"|(?:egards|incerely|hanks|hank you|Yours|Cheers|ruly|igned|est|armly|espectfully),"
+    r"[^!-~]{1,3}[A-ZÀ-Þ]",
     rf"\b(?:[Mm]y (?:full )?name (?:is|na)|[Nn]ame's|[Mm]era naam|[Tt]his is(?= {_CAP} (?:from"
     rf"|calling"
     rf"|here)\b)"
@@ -347,7 +347,8 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     ),
     "id": (
         GuardedPattern(
-            r"(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?|Kak|Mas|Mbak|[Nn]ama|[Ss]aya|[Tt]uan|Nyonya|a\.n)\b|Pe(?:langgan|mohon)|Pasien|Nasabah|Karyawan|Siswa|Wali|ernama|a/n",
+            r"\b(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?|Saudari?|Kak|Mas|Mbak|[Nn]ama|[Ss]aya|Tuan"
+            r"|Nyonya|a[./]n|[Bb]ernama)\b|Pe(?:langgan|mohon)|Pasien|Nasabah|Karyawan|Siswa|Wali",
             # Few words begin with these letters, and the lookbehinds are slow.
             rf"\b(?=[BIKMNPSTbip]){_ID_NOT_AFTER}(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?\.?|Saudari?"
             rf"|Kak|Mas|Mbak|Tuan|Nyonya) ({_NAME})",

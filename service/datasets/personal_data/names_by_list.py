@@ -10,7 +10,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Final, NamedTuple
 
@@ -212,15 +212,14 @@ _TH_NEXT: Final = re.compile(r"เป็น|ค่ะ|ครับ|คะ|นะ
 _TH_LEAST_CHARS: Final = 4
 # A given name alone counts after a title, if a space or one of these words follows.
 _TH_SINGLE: Final = re.compile(
-    r"((?<!ขอบ)คุณ|นางสาว|นาย|นาง|พี่|น้อง|ชื่อ|โดย|หมอ|ครู|อาจารย์|ป้า|ลุง|ช่าง|ทีมงาน:|,) ?([ก-๙]{2,28})"
+    r"(คุณ(?<!ขอบคุณ)|นางสาว|นาย|นาง|พี่|น้อง|ชื่อ|โดย|หมอ|ครู|อาจารย์|ป้า|ลุง|ช่าง|ทีมงาน:|,) ?([ก-๙]{2,28})"
     r"(?: {1,2}(?=([ก-๙]{4,28})))?"
 )
 # After a label, any two words are a name.
 _TH_LABELED: Final = re.compile(
-    r"(?:(?:ผู้(?:ป่วย|รับ|ส่ง|กู้|จอง|ติดต่อ|สมัคร|แจ้ง|เช่า|โอน|เอาประกัน)|ลูกค้า|คนไข้|พนักงาน|นักเรียน|สมาชิก|ฉัน|ผม|หนู"
-    r"|เจ้าของ(?:บัญชี|รถ)?)?ชื่อ(?:-(?:นาม)?สกุล)? ?[::]? |(?:ผู้(?:ป่วย|รับ|ส่ง|กู้|จอง|ติดต่อ|สมัคร|แจ้ง)"
-    r"|ลูกค้า|คนไข้) ?[::] ?"
-    r"|(?:ผู้(?:กู้|ป่วย|สมัคร|เอาประกัน)|ลงชื่อ|คนไข้) )([ก-๙]{2,20}) {1,2}(?=([ก-๙]{3,28}))"
+    r"(?:ชื่อ(?:-(?:นาม)?สกุล)? ?[::]? |ผู้(?:ป่วย|รับ|ส่ง|กู้|จอง|ติดต่อ|สมัคร|แจ้ง) ?[::] ?"
+    r"|ลูกค้า ?[::] ?|คนไข้(?: ?[::] ?| )|ผู้(?:กู้|ป่วย|สมัคร|เอาประกัน) )"
+    r"([ก-๙]{2,20}) {1,2}(?=([ก-๙]{3,28}))"
 )
 _TH_NICKNAME: Final = frozenset({"พี่", "น้อง", "หมอ", "ครู", "ป้า", "ลุง", "ช่าง"})
 _TH_THEN: Final = re.compile(
@@ -561,7 +560,9 @@ def _chinese_characters(which: str) -> frozenset[str]:
 # names, so something before or after one must say that it is a private person, or other personal
 # data must be in the text.
 
-_LATIN_WORD: Final = r"[A-ZÀ-ÖØ-Þ](?:['’][A-Z])?[a-zà-öø-ÿ]+(?:[A-Z-][a-zà-öø-ÿA-Z]+)?"
+_LATIN_UPPER: Final = "[A-ZÀ-ÖØ-Þ]"
+_LATIN_REST: Final = r"(?:['’][A-Z])?[a-zà-öø-ÿ]+(?:[A-Z-][a-zà-öø-ÿA-Z]+)?"
+_LATIN_WORD: Final = _LATIN_UPPER + _LATIN_REST
 _LATIN_CAPITAL: Final = re.compile("[A-ZÀ-Þ]")
 _LATIN_SMALL: Final = r"[A-Z]\.?|de la|de los|de|dela|del|da|dos|van der|van|von|bin|binti|al"
 _LATIN_SIGNS: Final = (
@@ -569,12 +570,14 @@ _LATIN_SIGNS: Final = (
     r"|\b[A-Z]\. ?[A-Z][a-z]"
 )
 """Two capitalized words in a row, or one after an initial."""
+# A pattern that starts with a set of characters is searched for faster than one with a lookbehind.
 _LATIN_RUN: Final = re.compile(
-    rf"(?<![\w.@/&'’-])(?:Ma\. )?{_LATIN_WORD}(?: (?:(?:{_LATIN_SMALL}) )?{_LATIN_WORD}){{1,5}}"
+    rf"{_LATIN_UPPER}(?<![\w.@/&'’-].){_LATIN_REST}"
+    rf"(?: (?:(?:{_LATIN_SMALL}) )?{_LATIN_WORD}){{1,5}}"
     r"(?![A-Za-zÀ-ɏḀ-ỿ0-9@&/]|['’][A-Za-zÀ-ɏḀ-ỿ]{2}|[-.][A-Za-zÀ-ɏḀ-ỿ])"
 )
 _LATIN_INITIAL: Final = re.compile(
-    rf"(?<![\w.])(?:[A-Z]\. ?){{1,2}}({_LATIN_WORD})(?![\w@/-]| [A-Z])"
+    rf"[A-Z](?<![\w.].)\. ?(?:[A-Z]\. ?)?({_LATIN_WORD})(?![\w@/-]| [A-Z])"
 )
 _LATIN_BETWEEN: Final = re.compile(rf" (?:{_LATIN_SMALL})(?= )")
 _LATIN_BEFORE: Final = re.compile(
@@ -645,17 +648,23 @@ _LATIN_WORDS: Final = re.compile(
 
 def _find_english(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of names in an English text, unless it is about people of public life."""
-    private = _LATIN_WORDS.search(text) is not None and _LATIN_PUBLIC.search(text) is None
-    yield from _latin_of_persons(text, private=private)
+    yield from _latin_of_persons(text, is_english=True)
 
 
 def _find_latin(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of names of private persons in Latin letters: `text[start:end]`."""
-    yield from _latin_of_persons(text, private=False)
+    yield from _latin_of_persons(text, is_english=False)
 
 
-def _latin_of_persons(text: str, *, private: bool) -> Iterator[tuple[int, int]]:
-    for start, end in find_latin_names(text):
+def _latin_of_persons(text: str, *, is_english: bool) -> Iterator[tuple[int, int]]:
+    found = list(find_latin_names(text))
+    private = (
+        bool(found)
+        and is_english
+        and _LATIN_WORDS.search(text) is not None
+        and _LATIN_PUBLIC.search(text) is None
+    )
+    for start, end in found:
         if (
             private
             or _LATIN_AFTER.match(text, end)
@@ -671,7 +680,7 @@ def find_latin_names(text: str) -> Iterator[tuple[int, int]]:
     given, other = _names("latin", "given"), _names("latin", "no_names")
     for run in _LATIN_RUN.finditer(text):
         start, end = run.span()
-        words = _LATIN_BETWEEN.sub("", run.group().removeprefix("Ma. ")).split(" ")
+        words = _LATIN_BETWEEN.sub("", run.group()).split(" ")
         while (
             len(words) > 1
             and words[0] not in given
@@ -684,7 +693,7 @@ def find_latin_names(text: str) -> Iterator[tuple[int, int]]:
             start += len(words[0]) + 1
             words = words[1:]
         if _is_latin(words) and not text.endswith(_LATIN_THE, 0, start):
-            yield start, end
+            yield start - 4 * text.endswith("Ma. ", 0, start), end
     for initial in _LATIN_INITIAL.finditer(text):
         if initial[1] in _names("latin", "family"):
             yield initial.span()
@@ -740,26 +749,27 @@ def is_public(name: str) -> bool:
 
 def find_listed_names(text: str, languages: Iterable[str]) -> Iterator[tuple[int, int]]:
     """Yield the positions of names of persons in a text: `text[start:end]`, without the title."""
-    for language in _languages(languages):
+    for language in _languages(tuple(languages)):
         yield from language.find(text)
 
 
 def listed_name_signs(languages: Iterable[str]) -> str:
     """Return a pattern that texts with names in the languages match. It may be empty."""
-    return "|".join(language.signs() for language in _languages(languages))
+    return "|".join(language.signs() for language in _languages(tuple(languages)))
 
 
 def contains_listed_name(text: str) -> bool:
     """Return whether a text contains a name in any of the languages."""
-    return any(next(language.find(text), None) for language in _languages(_BY_LANGUAGE))
+    return any(next(language.find(text), None) for language in _languages(LANGUAGES))
 
 
-def _languages(codes: Iterable[str]) -> Iterable[_Language]:
+@lru_cache(maxsize=256)
+def _languages(codes: tuple[str, ...]) -> tuple[_Language, ...]:
     every = (code for one in codes for code in _ALSO.get(one, (one,)))
     own = dict.fromkeys(_BY_LANGUAGE[code] for code in every if code in _BY_LANGUAGE)
     # In these languages, names have Latin letters.
     with_own_rules = _ENGLISH in own or set(own) in ({_INDONESIAN}, {_VIETNAMESE})
-    return own if with_own_rules else [*own, _BY_LATIN]
+    return tuple(own) if with_own_rules else (*own, _BY_LATIN)
 
 
 @cache

@@ -362,12 +362,14 @@ COUNTRIES: tuple[str, ...] = tuple(sorted({kind.country for kind in NATIONAL_IDS
 
 
 SIGNS: Final = (
-    "(?i:passpo|paspor|pasaporte|passeport|reisepass|passap|照|パスポート|旅券|여권|พาสปอร์ต|หนังสือเดินทาง"
+    "(?i:passpo|paspor|pasaporte|passeport|reisepass|passap|照|パスポート|旅券|여권|พาสปอร์ต"
+    "|หนังสือเดินทาง"
     "|hộ chiếu|पासपोर्ट|p<)"
 )
 """Stems of the words for passports, and the start of a machine-readable one."""
 _WORDS: Final = re.compile(
-    r"passports?|パスポート|旅券|护照|護照|여권|พาสปอร์ต|หนังสือเดินทาง|hộ chiếu|paspor\b"
+    r"passports?(?! (?:control|office|photo|renewal))|パスポート|旅券|护照|護照|여권|พาสปอร์ต"
+    r"|หนังสือเดินทาง|hộ chiếu|paspor\b"
     r"|pasaporte"
     r"|passeport|reisepass|passaporte|passaporto|पासपोर्ट",
     re.IGNORECASE,

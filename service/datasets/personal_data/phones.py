@@ -17,7 +17,9 @@ _NEAR: Final = 16
 
 
 def _words(*alternatives: str) -> re.Pattern[str]:
-    return re.compile("|".join(alternatives), re.IGNORECASE)
+    # An underscore ends a word in the name of a field, such as phone_number.
+    every = "|".join(alternatives).replace(r"\b", r"(?:\b|(?<=_)|(?=_))")
+    return re.compile(every, re.IGNORECASE)
 
 
 PHONE: Final = _words(
@@ -52,8 +54,8 @@ OTHER: Final = _words(
     r"|\bparcel\b|\bsku\b",
     r"\bserial\b|\bpart (?:no|number)|\bproduct\b|\bitem\b|\bmodel\b|\breference\b|\bref\b"
     r"|\btickets?\b",
-    r"\bcase\b|\btransaction\b|\btxn\b|\bpurchase\b|\bp\.?o\.? (?!ay|si|ang|ko|sa|ba|na|yung"
-    r"|ito)|\bbooking\b|\breservation\b"
+    r"\bcase\b|\btransaction\b|\btxn\b|\bpurchase\b|(?-i:\bPO|\bP\.O\.)|\bp\.?o\.? (?:no|number|#)|"
+    r"\bbooking\b|\breservation\b"
     r"|\bshipment\b",
     r"\bid(?=[ :=#]*\d)|[_-]id\b|\b(?:quote|customer|member|batch|lot|policy|contract"
     r"|claim) (?:id|no|number)",
@@ -104,12 +106,12 @@ def phone_clue(text: str, start: int, end: int) -> Clue | None:
 def clue(text: str, start: int, own: re.Pattern[str] | None = None) -> Clue | None:
     """Return what the nearest word before a number announces, or None if there is no word."""
     window = text[max(start - BEFORE, 0) : start]
-    nearest = max((_last(OTHER, window), "other"), (_last(PHONE, window), "phone"))
-    if own is not None:
-        place = _last(own, window)
-        if place >= max(nearest[0], 0):  # "My Number" is also a phrase for a telephone number
-            nearest = (place, "own")
-    return None if nearest[0] < 0 else nearest[1]  # type: ignore[return-value]
+    other, phone = _last(OTHER, window), _last(PHONE, window)
+    nearest = max(other, phone)
+    # "My Number" is also a phrase for a telephone number.
+    if own is not None and _last(own, window) >= max(nearest, 0):
+        return "own"
+    return None if nearest < 0 else "phone" if phone >= other else "other"
 
 
 def is_labeled_other(text: str, start: int, own: re.Pattern[str]) -> bool:
@@ -126,6 +128,7 @@ def is_labeled(text: str, start: int, own: re.Pattern[str]) -> bool:
     return place >= 0 and len(window) - place <= _NEAR and place >= _last(OTHER, window)
 
 
+@lru_cache(maxsize=256)  # all rules for a number search the same words before it
 def _last(pattern: re.Pattern[str], window: str) -> int:
     """Return where the last match ends, or -1."""
     return max((match.end() for match in pattern.finditer(window)), default=-1)
@@ -145,7 +148,9 @@ _SHORT: Final = re.compile(_START + r"\(?[1-9](?:[ \-.()]{0,2}\d){7,12}" + _END,
 _MOBILE: Final = re.compile(r"1[3-9]\d[ -]?\d{4}[ -]?\d{4}|[6-9]\d{4}[ -]?\d{5}", re.ASCII)
 _ZERO: Final = re.compile(r"(\+\d{1,3}[ \-.]?)\(0\)")
 _DIALED: Final = re.compile(r"(?:001[03]?|002|008|009|0011|010|011|00)[ \-.]?(?=[1-9])")
-_DATE: Final = re.compile(r"0?\d{1,2}[-. ]\d{1,2}[-. ](?:19|20)\d\d(?: \d{1,2}){0,2}")
+_DATE: Final = re.compile(
+    r"0?\d{1,2}[-. ]\d{1,2}[-. ](?:19|20)\d\d(?: \d{1,2}){0,2}|(?:19|20)\d\d-[01]\d-[0-3]\d"
+)
 
 _REGIONS: Final[dict[str, tuple[str, ...]]] = {
     "ja": ("JP",),
