@@ -28,8 +28,6 @@ CHAT: Final = "number of the chat"
 
 _FIRST_MS: Final = 1e11  # larger times are in milliseconds
 _GAP_S: Final = 6 * 3600  # of silence, after which a new conversation begins
-_MAX_DEPTH: Final = 5  # of a document in which a chat is looked for
-_SAMPLE: Final = 3  # messages of a chat, of which the first can be another kind of event
 
 
 class Post(NamedTuple):
@@ -68,44 +66,6 @@ def app_table(columns: Iterable[str]) -> bool:
     """Return whether the columns of a table are the fields of an app's messages."""
     names = set(columns)
     return any(fields.needs <= names for fields in _TABLE)
-
-
-def messages_inside(value: Any, depth: int = _MAX_DEPTH) -> list[list[Row]]:
-    """Return the chats in a document of a chat app: each is a list of messages."""
-    if isinstance(value, list):
-        messages = [_unwrapped(one) for one in objects(value)]
-        if any(find_app(one) is not None for one in messages[:_SAMPLE]):
-            return [messages]
-        inside = messages
-    else:
-        inside = list(value.values()) if isinstance(value, dict) else []
-    return [chat for one in inside if depth for chat in messages_inside(one, depth - 1)]
-
-
-def _unwrapped(value: Row) -> Row:
-    """Return the object in an object with one key, such as {"note": {…}}."""
-    inside = next(iter(value.values())) if len(value) == 1 else None
-    return inside if isinstance(inside, dict) else value
-
-
-# What a customer asked, if it is beside the messages of a ticket.
-_OPENINGS: Final = ("description_text", "description", "helpdesk_ticket.description")
-
-
-def read_chats(value: Row, roles: Mapping[str, str]) -> Iterator[Row]:
-    """Yield the conversations in a document of a chat app. Raises DatasetError."""
-    for messages in messages_inside(value):
-        posts = [
-            post
-            for one in messages
-            if (app := find_app(one)) is not None
-            for post in app.posts(one)
-        ]
-        opening = next(filter(None, (path_of(value, path) for path in _OPENINGS)), None)
-        if isinstance(opening, str) and posts and posts[0].is_bot is not None:
-            first = posts[0]._replace(text=opening, at=float("-inf"), is_bot=False)
-            posts = posts if opening == posts[0].text else [first, *posts]
-        yield from (record.value for record in conversations_of(posts, roles))
 
 
 def read_messages(records: Iterable[Record], roles: Mapping[str, str]) -> Iterator[Record]:
@@ -481,29 +441,6 @@ _TABLE: Final = (
             at="created_date"),
     _fields("originalarrivaltime messagetype content", "content", names="displayName from",
             at="originalarrivaltime", only="messagetype text richtext richtext/html"),
-    # Support desks: HubSpot, Front, Gorgias, Zoho Desk, Freshdesk, Help Scout, Zendesk Chat,
-    # Salesforce, Chatwoot
-    _fields("conversationsThreadId createdAt type", "text richText", at="createdAt",
-            staff="direction outgoing", only="type message", thread="conversationsThreadId"),
-    _fields("is_inbound created_at body", "text body", at="created_at", staff="is_inbound false",
-            thread="conversation_id"),
-    _fields("from_agent body_text", "body_text body_html", at="created_datetime",
-            staff="from_agent true", only="public true none", thread="ticket_id"),
-    _fields("direction createdTime channel", "plainText content summary", at="createdTime",
-            staff="direction out", thread="ticketId"),
-    _fields("incoming private body user_id", "body_text body", at="created_at",
-            staff="incoming false", skip="private deleted", thread="ticket_id"),
-    _fields("type createdBy createdAt", "body", at="createdAt", staff="createdBy.type user",
-            only="type customer message chat phone", thread="conversation_id"),
-    _fields("type msg sender_type", "msg", at="timestamp", staff="sender_type agent trigger",
-            only="type chat.msg", thread="channel"),
-    _fields("ParentId Incoming TextBody MessageDate", "TextBody HtmlBody", at="MessageDate",
-            staff="Incoming false 0", thread="ParentId"),
-    _fields("message_type private conversation_id content", "content", at="created_at",
-            staff="message_type 1 outgoing", only="message_type 0 1 incoming outgoing",
-            skip="private", thread="conversation_id"),
-    _fields("actor_type message_parts", "message_parts", at="created_time",
-            staff="actor_type agent", only="actor_type user agent", thread="conversation_id"),
     # Chats with models: Claude Code, Codex, SillyTavern
     _fields("timestamp type payload", "payload.content", staff="payload.role assistant",
             only="type response_item", thread="session"),

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, NamedTuple
 
 from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, printable, refuse
@@ -18,11 +18,10 @@ from service.datasets.formats.annotations import is_tree_message, join_trees
 from service.datasets.formats.chat_apps import (
     app_table,
     find_app,
-    messages_inside,
-    read_chats,
     read_messages,
 )
 from service.datasets.formats.feedback import feedback_rows, find_feedback
+from service.datasets.formats.message_search import chats_inside, join_messages
 from service.datasets.formats.options import WORKBOOKS, FormatOptions, Record, Shape, row_format_of
 from service.datasets.formats.shapes import find_shape, has_prompt, is_known
 from service.datasets.formats.table_layout import (
@@ -33,6 +32,7 @@ from service.datasets.formats.table_layout import (
 )
 from service.datasets.formats.tool_exports import Export, find_export, other_kind
 from service.datasets.formats.turn_forms import (
+    are_plain,
     are_turns,
     has_openai_messages,
     parse_transcript,
@@ -127,7 +127,7 @@ def _map_values(records: Iterator[Record], change: Callable[[Any], Any]) -> Iter
 
 def _unfold_json_column(records: Iterator[Record], options: FormatOptions) -> Unfolded:
     """Return the rows in a column of a table with JSON objects, if there is such a column."""
-    first = list(islice(records, 1))
+    first = _first(records)
     whole = chain(first, records)
     cells = first[0].value if first and isinstance(first[0].value, dict) else {}
     if find_app(cells) is not None and app_table(cells):
@@ -136,6 +136,8 @@ def _unfold_json_column(records: Iterator[Record], options: FormatOptions) -> Un
         return Unfolded(_exported_rows(whole, export), True)
     if forms_shape(list(cells), options):
         return Unfolded(whole, False)
+    if (chats := join_messages([one.value for one in first], whole)) is not None:
+        return Unfolded(chats, True)
     for column, cell in cells.items():
         row = parse(cell.encode())[0] if isinstance(cell, str) and cell[:1] == "{" else None
         if isinstance(row, dict) and (forms_shape(list(row), options) or find_export(row)):
@@ -151,30 +153,46 @@ def _parse_cell(column: str, value: Any) -> Any:
 
 def _exported_rows(records: Iterator[Record], export: Export) -> Iterator[Record]:
     for record in records:
-        if isinstance(record.value, dict) and export.matches(record.value):
-            for row in export.rows(record.value):
-                yield record._replace(value=row)
-        else:
+        rows = export(record.value) if isinstance(record.value, dict) else None
+        if rows is None:
             yield record
+        else:
+            for row in rows:
+                yield record._replace(value=row)
 
 
 def _chats(
     first: list[Record], records: Iterator[Record], options: FormatOptions
 ) -> Iterator[Record] | None:
     """Return the conversations in the messages of an app, or in documents with them, or None."""
-    if any(find_app(one.value) for one in first):
+    values = [one.value for one in first if isinstance(one.value, dict)]
+    if any(find_app(value) for value in values):
         return read_messages(records, options.roles)
-    if any(messages_inside(one.value) for one in first):
-        return _chats_inside(records, options)
-    return join_trees(records) if is_tree_message(first[0].value) else None
+    if is_tree_message(first[0].value):
+        return join_trees(records)
+    is_known = _is_row(values[0], options)  # and no export of an unknown tool
+    if any(chats_inside(value, options.roles, is_known=is_known) for value in values):
+        return _chats_inside(records, options, is_known=is_known)
+    return None if is_known else join_messages(values, records)
 
 
-def _chats_inside(records: Iterator[Record], options: FormatOptions) -> Iterator[Record]:
+def _is_row(value: Row, options: FormatOptions) -> bool:
+    """Return whether a record is a row that needs no search: its messages have usual fields."""
+    found = find_shape(value, options, lambda _: True)
+    if found is None:
+        return options.shape is not None or find_message_columns(value, options) is not None
+    columns = [found[1][name] for name in ("messages", "conversations") if name in found[1]]
+    return all(isinstance(value[one], str) or are_plain(value[one]) for one in columns)
+
+
+def _chats_inside(
+    records: Iterator[Record], options: FormatOptions, *, is_known: bool
+) -> Iterator[Record]:
     for record in records:
         if record.issue is not None:
             yield record
         else:
-            for row in read_chats(record.value, options.roles):
+            for row in chats_inside(record.value, options.roles, is_known=is_known):
                 yield record._replace(value=row)
 
 

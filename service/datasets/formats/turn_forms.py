@@ -15,8 +15,17 @@ SPEAKERS = {
     "model": "assistant", "bing": "assistant", "bard": "assistant", "chatbot": "assistant",
     "ai": "assistant", "gemini": "assistant",
     "client": "user", "visitor": "user", "requester": "user", "end-user": "user",
+    "contact": "user", "consumer": "user", "guest": "user", "caller": "user",
     "inbound": "user", "incoming": "user", "outbound": "assistant", "outgoing": "assistant",
     "agent": "assistant", "support": "assistant", "staff": "assistant", "operator": "assistant",
+    "admin": "assistant", "representative": "assistant", "employee": "assistant",
+    "用户": "user", "客户": "user", "顾客": "user", "客服": "assistant", "助手": "assistant",
+    "ユーザー": "user", "お客様": "user", "オペレーター": "assistant", "アシスタント": "assistant",
+    "사용자": "user", "고객": "user", "상담원": "assistant", "상담사": "assistant",
+    "kunde": "user", "kundin": "user", "berater": "assistant", "usuario": "user",
+    "cliente": "user", "agente": "assistant", "asistente": "assistant", "utilisateur": "user",
+    "клиент": "user", "пользователь": "user", "оператор": "assistant", "ассистент": "assistant",
+    "ลูกค้า": "user", "ผู้ใช้": "user", "แอดมิน": "assistant", "เจ้าหน้าที่": "assistant",
     "system": "system", "developer": "developer",
     "tool": "tool", "function": "function", "observation": "tool", "function_call": "function_call",
 }  # fmt: skip
@@ -158,6 +167,15 @@ def are_turns(value: Any) -> bool:
         isinstance(value, list)
         and bool(value)
         and all(isinstance(turn, dict) and role_of(turn) is not None for turn in value)
+    )
+
+
+def are_plain(turns: Any) -> bool:
+    """Return whether a list has turns with usual fields, or texts: it needs no other reader."""
+    if isinstance(turns, list) and all(isinstance(turn, str) for turn in turns):
+        return True
+    return are_turns(turns) and all(
+        isinstance(content_of(turn), str) or "parts" not in turn for turn in turns
     )
 
 

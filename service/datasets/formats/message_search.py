@@ -1,0 +1,389 @@
+"""Finds messages in files of any tool, by the names of their fields and by what these hold.
+
+A list is one of messages if a field of its objects says who wrote each: a word such as `agent`, a
+flag such as `is_inbound`, or the ID of a person whose role the document names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from service.datasets.formats.chat_apps import (
+    Post,
+    conversations_of,
+    find_app,
+    objects,
+    path_to,
+    seconds,
+    text_of,
+)
+from service.datasets.formats.options import Record
+from service.datasets.formats.turn_forms import SPEAKERS
+from service.datasets.passages import html_text
+
+Row = dict[str, Any]
+
+_MAX_DEPTH: Final = 5  # of a document in which messages are looked for
+_SAMPLE: Final = 200  # messages that decide about the fields
+_EVENTS: Final = 3  # messages of an app, of which the first can be another kind of event
+_WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_a-zA-Z]+")
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_SPEAKER: Final = _set(
+    "role type sender from author speaker direction by participant kind source user name"
+)
+_PERSON: Final = _set("id uuid name email username author from sender user login by")
+_PEOPLE: Final = _set("users participants members people agents customers visitors")
+_ASKERS: Final = _set("requester reporter customer contact client visitor cc collaborator follower")
+_ASSIGNED: Final = _set("assignee assigned")
+_ORGANIZATION: Final = _set("customer contact client visitor lead")
+_FLAGS: Final = SPEAKERS | {"me": "assistant", "sender": "assistant"}
+_CODES: Final = {"0": "user", "in": "user", "1": "assistant", "out": "assistant"}  # of directions
+
+# Names of a message's fields, the best first, written with underscores.
+_TEXTS: Final = (
+    *("plain_body", "plain_text", "body_text", "text_body", "plaintext", "text", "content"),
+    *("message", "msg", "message_parts", "parts", "value", "utterance", "body", "body_html"),
+    *("html_body", "rich_text", "comment", "summary"),
+)
+_TIMES: Final = (
+    *("created_at", "created_time", "created_datetime", "created_date_time", "timestamp", "time"),
+    *("message_date", "sent_at", "date", "created", "date_created", "ts"),
+)
+_THREADS: Final = (
+    *("conversation_id", "conversations_thread_id", "thread_id", "ticket_id", "session_id"),
+    *("chat_id", "parent_id", "case_id", "conversation", "thread", "ticket"),
+)
+_SYSTEMS: Final = ("system", "system_instruction", "system_prompt", "preamble", "context")
+_PARENTS: Final = ("parent_id", "parent", "parent_message_uuid", "parent_message_id", "parent_uuid")
+_NAMES: Final = ("id", "uuid", "message_id")
+_HIDDEN: Final = _set(
+    "private is_private internal is_internal deleted redacted is_thought hidden is_hidden"
+)
+_NOT_SAID: Final = _set("author user sender quoted reply_to parent metadata from")
+# Notes of the staff, and events.
+_NOTE: Final = re.compile(r"(?:.*_)?(?:note|notes|activity|event|reasoning|quick_reply)(?:_.*)?")
+_MARKUP: Final = re.compile(r"<(?:p|div|br|span|a|b|i|ul|ol|table|html|body)\b[^<>]*>", re.I)
+
+
+@lru_cache(maxsize=4096)
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(word.casefold() for word in _WORD.findall(name))
+
+
+@lru_cache(maxsize=4096)
+def _name(path: str) -> str:
+    """Return the last key of a path as words with underscores, such as `created_at`."""
+    return "_".join(_words(path.rpartition(".")[2]))
+
+
+def _flat(value: Row, depth: int = 3) -> Row:
+    """Return the values of an object by their paths, the shallow ones first."""
+    found = dict(value)
+    for key, one in value.items():
+        if isinstance(one, dict) and depth > 1:
+            found |= {f"{key}.{inner}": it for inner, it in _flat(one, depth - 1).items()}
+    return dict(sorted(found.items(), key=lambda item: item[0].count(".")))
+
+
+def _first_named(flat: Row, names: Iterable[str]) -> Any:
+    by_name: Row = {}
+    for path, value in flat.items():
+        if value not in (None, "", [], {}):
+            by_name.setdefault(_name(path), value)
+    return next((by_name[name] for name in names if name in by_name), None)
+
+
+@lru_cache(maxsize=4096)
+def _role(value: str) -> str | None:
+    """Return the role that a word names, such as “Agent”, “HumanMessage” or “outbound-api”."""
+    if (role := SPEAKERS.get(value.strip().casefold())) is not None:
+        return role
+    words = _words(value)
+    roles = {SPEAKERS[word] for word in words if word in SPEAKERS} if len(words) < 4 else set()
+    return roles.pop() if len(roles) == 1 else None
+
+
+class Speaker(NamedTuple):
+    """The path of a message's author, and the role of each of its values."""
+
+    path: str
+    roles: Mapping[str, str]
+    default: str | None = None
+
+    def role(self, flat: Row) -> str | None:
+        """Return the role of a message's author, or None."""
+        value = flat.get(self.path)
+        return None if value is None else self.roles.get(str(value), self.default)
+
+
+class Around(NamedTuple):
+    """What the objects around a list say: roles of people, who asks, and what came first."""
+
+    people: Mapping[str, str] = {}
+    askers: frozenset[str] = frozenset()
+    holders: tuple[Row, ...] = ()
+    opening: str = ""
+    system: str = ""
+    leaf: Any = None
+
+    def inside(self, value: Row) -> Around:
+        """Return what is known inside an object."""
+        flat = _flat(value, 2)
+        people, askers, assigned = dict(self.people), set(self.askers), set[str]()
+        for path, one in flat.items():
+            words = set(_words(path))
+            if words & _PEOPLE:
+                people |= _people(list(one.values()) if isinstance(one, dict) else one, words)
+            ids = one if isinstance(one, list) else [one]
+            ids = [str(each) for each in ids if isinstance(each, str | int)]
+            if _words(path)[-1:] and words & (_ASKERS | _ASSIGNED) and _is_person(path):
+                (assigned if words & _ASSIGNED else askers).update(ids)
+        named = {_name(path): one for path, one in reversed(flat.items()) if isinstance(one, str)}
+        return Around(
+            people,
+            frozenset(askers - assigned),
+            (*self.holders, value, *(one for one in value.values() if isinstance(one, dict))),
+            named.get("description_text") or named.get("description") or self.opening,
+            _system_of(flat) or self.system,
+            next((one for path, one in flat.items() if "current" in _words(path)), self.leaf),
+        )
+
+
+_NOTHING: Final = Around()
+
+
+def _is_person(path: str) -> bool:
+    last = _words(path)[-1]
+    return last in ("id", "ids", "name", "email") or path.count(".") == 0
+
+
+def _system_of(flat: Row) -> str:
+    given = _first_named(flat, _SYSTEMS)
+    return text_of(given.get("parts") or given.get("text") if isinstance(given, dict) else given)
+
+
+def _people(listed: Any, words: set[str]) -> dict[str, str]:
+    group = next((_role(word.removesuffix("s")) for word in words if word.endswith("s")), None)
+    found: dict[str, str] = {}
+    for person in objects(listed):
+        roles = [_role(str(person[key])) for key in person if _SPEAKER & set(_words(key))]
+        role = next(filter(None, roles), group)
+        ids = [one for key, one in person.items() if _words(key)[-1:] in (("id",), ("name",))]
+        found |= {str(one): role for one in ids if role is not None}
+    return found
+
+
+def find_speaker(messages: list[Row], around: Around) -> Speaker | None:
+    """Return the field of who wrote each message, if both a user and an assistant did.
+
+    What the user wrote may be before the list.
+    """
+    flats = [_flat(one) for one in messages[:_SAMPLE]]
+    before = [_flat(one) for one in around.holders]
+    values: dict[str, list[str]] = {}
+    for flat in [*flats, *before]:
+        for path, one in flat.items():
+            if isinstance(one, str | int) and str(one):
+                values.setdefault(path, []).append(str(one))
+    found = (
+        speaker
+        for find in (_by_words, _by_flag, _by_person)
+        for path in sorted(values, key=lambda path: path.count("."))
+        if (speaker := find(path, values[path], around)) is not None
+    )
+    for speaker in found:
+        said = [one for one in flats if _text(one)]
+        roles = [speaker.role(one) for one in said]
+        known = sum(role is not None for role in roles)
+        asked = [speaker.role(one) for one in before]
+        asked += ["user"] if around.opening else []
+        if "assistant" in roles and "user" in roles + asked and known * 2 >= len(said):
+            return speaker
+    return None
+
+
+def _by_words(path: str, values: list[str], _around: Around) -> Speaker | None:
+    if not _SPEAKER & set(_words(path.rpartition(".")[2])):
+        return None
+    if _name(path) in ("direction", "message_type") and _CODES.keys() & set(values):
+        return Speaker(path, _CODES)
+    roles = {value: role for value in set(values) if (role := _role(value)) is not None}
+    askers = {value for value in roles if _ORGANIZATION & set(_words(value))}
+    if askers and "assistant" not in roles.values():  # where staff are users of the tool
+        roles |= dict.fromkeys(roles.keys() - askers, "assistant")
+    return Speaker(path, roles)
+
+
+def _by_flag(path: str, values: list[str], _around: Around) -> Speaker | None:
+    roles = {_FLAGS[word] for word in _words(path.rpartition(".")[2]) if word in _FLAGS}
+    if len(roles) != 1 or not {one.casefold() for one in values} <= {"true", "false", "0", "1"}:
+        return None
+    role = roles.pop()
+    other = "assistant" if role == "user" else "user"
+    return Speaker(
+        path,
+        {value: role if value.casefold() in ("true", "1") else other for value in set(values)},
+    )
+
+
+def _by_person(path: str, values: list[str], around: Around) -> Speaker | None:
+    known = dict.fromkeys(around.askers, "user") | dict(around.people)
+    is_known = bool(known.keys() & set(values)) or bool(around.askers and around.opening)
+    if not is_known or not _PERSON & set(_words(path)):
+        return None
+    return Speaker(path, known, "assistant" if around.askers else None)
+
+
+def _text(flat: Row) -> str:
+    """Return what a message says, without HTML."""
+    said = {
+        path: one
+        for path, one in flat.items()
+        if _name(path) in _TEXTS and not _NOT_SAID & set(path.split(".")[:-1])
+    }
+    blocks = [one for path, one in said.items() if isinstance(one, list) and objects(one)]
+    ordered = sorted(said, key=lambda path: (_TEXTS.index(_name(path)), path.count(".")))
+    texts = (text_of(one) for one in [*blocks, *(said[path] for path in ordered)])
+    text = next((text for text in texts if text.strip()), "")
+    pasted = [one.get("extracted_content") for one in objects(flat.get("attachments"))]
+    text = "\n\n".join([text, *(one for one in pasted if isinstance(one, str) and one)])
+    return html_text(text) if _MARKUP.search(text) else text.replace("&nbsp;", " ")
+
+
+def _is_hidden(flat: Row, kinds: set[str]) -> bool:
+    for path, one in flat.items():
+        if "." in path:
+            break
+        name = _name(path)
+        is_true = str(one).casefold() in ("true", "1", "yes")
+        if (name in _HIDDEN and is_true) or (name in ("public", "is_public") and one is False):
+            return True
+        if name in ("type", "part_type", "message_type", "kind") and isinstance(one, str):
+            kind = "_".join(_words(one))
+            if _NOTE.fullmatch(kind) or (kind == "comment" and "message" in kinds):
+                return True
+    return False
+
+
+def posts_of(messages: Iterable[Row], speaker: Speaker, kinds: set[str]) -> Iterator[Post]:
+    """Yield what was said in messages, without notes of the staff."""
+    for one in messages:
+        flat = _flat(one)
+        role = speaker.role(flat)
+        if role in ("user", "assistant") and not _is_hidden(flat, kinds):
+            at = seconds(_first_named(flat, _TIMES))
+            yield Post(("",), _text(flat), at, is_bot=role == "assistant", thread="")
+
+
+def _kinds(messages: list[Row]) -> set[str]:
+    return {str(one.get("type")).casefold() for one in messages[:_SAMPLE]}
+
+
+def chats_inside(
+    value: Any,
+    roles: Mapping[str, str],
+    *,
+    is_known: bool = False,
+    around: Around = _NOTHING,
+    depth: int = _MAX_DEPTH,
+) -> list[Row]:
+    """Return the conversations in a document: of apps only, if `is_known`.
+
+    Raises DatasetError if it is unknown who is the assistant.
+    """
+    if isinstance(value, dict):
+        around = around.inside(value)
+        inside = list(value.values())
+        by_id = [inside] if len(inside) > 1 and inside == objects(inside) else []
+    else:
+        inside, by_id = [value], []
+    for one in [*by_id, *inside]:
+        listed = [_unwrapped(each) for each in objects(one)]
+        if any(find_app(each) is not None for each in listed[:_EVENTS]):
+            return _app_chats(listed, roles)
+        if listed and not is_known and (speaker := find_speaker(listed, around)) is not None:
+            return _conversation(listed, speaker, around)
+    below = [each for one in inside for each in (one if isinstance(one, list) else [one])]
+    return [
+        row
+        for one in below
+        if depth and isinstance(one, dict)
+        for row in chats_inside(one, roles, is_known=is_known, around=around, depth=depth - 1)
+    ]
+
+
+def _app_chats(messages: list[Row], roles: Mapping[str, str]) -> list[Row]:
+    apps = ((app, one) for one in messages if (app := find_app(one)) is not None)
+    posts = (post for app, one in apps for post in app.posts(one))
+    return [record.value for record in conversations_of(posts, roles)]
+
+
+def _unwrapped(value: Row) -> Row:
+    """Return the object in an object with one key, such as {"note": {…}}."""
+    inside = next(iter(value.values())) if len(value) == 1 else None
+    return inside if isinstance(inside, dict) else value
+
+
+def _conversation(messages: list[Row], speaker: Speaker, around: Around) -> list[Row]:
+    kinds = _kinds(messages)
+    shown = _thread(messages, around.leaf)
+    posts = list(posts_of(shown, speaker, kinds))
+    opening = next(posts_of(around.holders, speaker, kinds), None)
+    if opening is None and around.opening and posts and posts[0].is_bot:
+        opening = Post(("",), around.opening, is_bot=False, thread="")
+    if opening is not None and posts and opening.text != posts[0].text:
+        posts.insert(0, opening._replace(at=float("-inf")))
+    system = around.system
+    if not system and messages and speaker.role(_flat(messages[0])) == "system":
+        system = _text(_flat(messages[0]))
+    rows = [record.value for record in conversations_of(posts, {})]
+    return [row | {"system": system} for row in rows] if system else rows
+
+
+def _thread(messages: list[Row], leaf: Any) -> list[Row]:
+    """Return the messages from the first to the last, without others that were edited."""
+    flats = [_flat(one, 1) for one in messages]
+    parents = [_first_named(one, _PARENTS) for one in flats]
+    ids = [str(_first_named(one, _NAMES)) for one in flats]
+    known = [str(one) for one in parents if one is not None]
+    if len(set(known)) == len(known):
+        return messages
+    nodes = {
+        name: one | {"": parent} for name, one, parent in zip(ids, messages, parents, strict=True)
+    }
+    return path_to(leaf if str(leaf) in nodes else ids[-1], nodes, "")
+
+
+def join_messages(first: list[Any], records: Iterable[Record]) -> Iterator[Record] | None:
+    """Return the conversations in records that are messages, or None if they are others.
+
+    The messages must name their conversation or their time.
+    """
+    messages = objects(first)
+    speaker = find_speaker(messages, _NOTHING)
+    flats = [_flat(one) for one in messages]
+    has_place = any(_first_named(one, (*_THREADS, *_TIMES)) is not None for one in flats)
+    return _joined(records, speaker, _kinds(messages)) if speaker and has_place else None
+
+
+def _joined(records: Iterable[Record], speaker: Speaker, kinds: set[str]) -> Iterator[Record]:
+    posts: list[Post] = []
+    for record in records:
+        if record.issue is not None:
+            yield record
+        elif isinstance(record.value, dict):
+            thread = _first_named(_flat(record.value), _THREADS)
+            thread = None if thread is None else str(thread)
+            posts += [
+                post._replace(thread=thread, line=record.line)
+                for post in posts_of([record.value], speaker, kinds)
+            ]
+    yield from conversations_of(posts, {})
