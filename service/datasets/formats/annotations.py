@@ -83,13 +83,6 @@ def _rank(message: Row) -> float:
     return math.inf if rank is None or math.isnan(rank) else rank
 
 
-def thread(value: Row) -> Iterator[Row]:
-    """Yield a thread of Open Assistant."""
-    said = objects(value["thread"])
-    turns = [{"from": one.get("role"), "value": one.get("text")} for one in said]
-    yield {"conversations": turns}
-
-
 # Questions and annotations
 
 

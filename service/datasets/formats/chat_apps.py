@@ -326,8 +326,7 @@ class Fields(NamedTuple):
     """The fields of an app's messages, as paths of keys with dots.
 
     A message has the keys `needs`, and is skipped unless the value at the first path of `only` is
-    one of its values, and if a path of `skip` is true. `staff` is a path and the values of those
-    who answer. Messages with the same value of `thread` belong together; "" is all of a chat.
+    one of its values. `staff` is a path and the values of those who answer.
     """
 
     needs: frozenset[str]
@@ -336,8 +335,6 @@ class Fields(NamedTuple):
     at: tuple[str, ...] = ()
     staff: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
-    skip: tuple[str, ...] = ()
-    thread: str | None = None
     room: str = ""
     is_latin1: bool = False
 
@@ -347,9 +344,7 @@ class Fields(NamedTuple):
 
     def posts(self, value: Row) -> Iterator[Post]:
         """Yield what was written in a message."""
-        if (self.only and not _is_one_of(value, self.only)) or any(
-            path_of(value, path) for path in self.skip
-        ):
+        if self.only and not _is_one_of(value, self.only):
             return
         texts = (_readable(value, path, is_latin1=self.is_latin1) for path in self.text)
         text = next((text for text in texts if text.strip()), "")
@@ -362,7 +357,6 @@ class Fields(NamedTuple):
             "" if _NOTE.fullmatch(text) else text,
             seconds(" ".join(times)) if times else None,
             is_bot=_is_one_of(value, self.staff) if self.staff else None,
-            thread=None if self.thread is None else str(path_of(value, self.thread)),
             room=str(path_of(value, self.room)),
         )
 
@@ -398,32 +392,11 @@ def _repaired(text: str) -> str:
         return text
 
 
-def _fields(
-    needs: str,
-    text: str,
-    *,
-    names: str = "",
-    at: str = "",
-    staff: str = "",
-    only: str = "",
-    skip: str = "",
-    thread: str | None = None,
-    room: str = "",
-    is_latin1: bool = False,
-) -> Fields:
+def _fields(needs: str, text: str, *, is_latin1: bool = False, **paths: str) -> Fields:
     """Return the fields of an app, from words."""
-    return Fields(
-        frozenset(needs.split()),
-        text=tuple(text.split()),
-        names=tuple(names.split()),
-        at=tuple(at.split()),
-        staff=tuple(staff.split()),
-        only=tuple(only.split()),
-        skip=tuple(skip.split()),
-        thread=thread,
-        room=room,
-        is_latin1=is_latin1,
-    )
+    room = paths.pop("room", "")
+    split = {name: tuple(words.split()) for name, words in paths.items()}
+    return Fields(frozenset(needs.split()), (text,), room=room, is_latin1=is_latin1, **split)
 
 
 _TABLE: Final = (
@@ -441,12 +414,6 @@ _TABLE: Final = (
             at="created_date"),
     _fields("originalarrivaltime messagetype content", "content", names="displayName from",
             at="originalarrivaltime", only="messagetype text richtext richtext/html"),
-    # Chats with models: Claude Code, Codex, SillyTavern
-    _fields("timestamp type payload", "payload.content", staff="payload.role assistant",
-            only="type response_item", thread="session"),
-    _fields("sessionId message uuid type", "message.content", staff="type assistant",
-            only="type user assistant", skip="isSidechain isMeta", thread="sessionId"),
-    _fields("is_user mes", "mes", staff="is_user false", skip="is_system", thread="chat"),
 )  # fmt: skip
 
 

@@ -90,9 +90,6 @@ def unfold(records: Iterator[Record], options: FormatOptions) -> Unfolded:
             return Unfolded(_map_values(whole, _wrap_conversation), True)
     if not isinstance(value, dict):
         return Unfolded(whole, False)
-    if len(first) == 1 and (inside := _exports_inside(value)):
-        first = [first[0]._replace(value=one) for one in inside]
-        whole = iter(first)
     # The first value can be one without anything special to the tool.
     if (export := next(filter(None, (find_export(one.value) for one in first)), None)) is not None:
         return Unfolded(_exported_rows(whole, export), True)
@@ -196,14 +193,6 @@ def _chats_inside(
                 yield record._replace(value=row)
 
 
-def _exports_inside(value: Row) -> list[Row]:
-    """Return the exports in the only array of a document, such as the tickets of an API's list."""
-    arrays = [one for one in value.values() if isinstance(one, list) and one]
-    if len(arrays) != 1 or find_export(value) is not None:
-        return []
-    return arrays[0] if find_export(arrays[0][0]) is not None else []
-
-
 def _wrap_conversation(value: Any) -> Any:
     return {"conversations": value} if isinstance(value, list) else value
 
@@ -263,14 +252,8 @@ def _rows_of_document(value: Row, options: FormatOptions) -> list[Any]:
     arrays = {
         name: c for name, c in value.items() if isinstance(c, list) and c and isinstance(c[0], dict)
     }
-    said = [array for name, array in arrays.items() if name.casefold() in _TRANSCRIPTS]
-    if len(said) == 1:
-        return said[0]
     rows = next(iter(arrays.values()), [])
     return rows if len(arrays) == 1 and not are_turns(rows) else []
-
-
-_TRANSCRIPTS = frozenset(("transcript", "entries", "payload", "utterances"))
 
 
 def _is_column(value: Any) -> bool:

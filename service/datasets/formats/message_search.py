@@ -50,12 +50,12 @@ _CODES: Final = {"0": "user", "in": "user", "1": "assistant", "out": "assistant"
 # Names of a message's fields, the best first, written with underscores.
 _TEXTS: Final = (
     *("plain_body", "plain_text", "body_text", "text_body", "plaintext", "text", "content"),
-    *("message", "msg", "message_parts", "parts", "value", "utterance", "body", "body_html"),
+    *("message", "msg", "message_parts", "parts", "value", "utterance", "mes", "body", "body_html"),
     *("html_body", "rich_text", "comment", "summary"),
 )
 _TIMES: Final = (
     *("created_at", "created_time", "created_datetime", "created_date_time", "timestamp", "time"),
-    *("message_date", "sent_at", "date", "created", "date_created", "ts"),
+    *("message_date", "sent_at", "date", "created", "date_created", "ts", "send_date"),
 )
 _THREADS: Final = (
     *("conversation_id", "conversations_thread_id", "thread_id", "ticket_id", "session_id"),

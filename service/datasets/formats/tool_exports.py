@@ -282,7 +282,6 @@ _EXPORTS: Final = (
     _if(apis.is_llama_factory, apis.llama_factory),
     _pairs,
     _if(_has("message_tree_id", prompt=dict), notes.tree),
-    _if(_has("thread_id", thread=list), notes.thread),
     _if(_has("story", questions=list, answers=list), notes.story),
     _if(_has("instruction", instances=list), notes.instances),
     _if(_has(patterns=list, responses=list), notes.intent),

@@ -452,7 +452,7 @@ def _lines() -> dict[str, list[Row]]:
         ],
         "SillyTavern": [
             {"user_name": "Ann", "character_name": "Shop", "chat_metadata": {}},
-            {"name": "Ann", "is_user": True, "mes": ASK},
+            {"name": "Ann", "is_user": True, "mes": ASK, "send_date": "May 13, 2026 9:01am"},
             {"name": "Shop", "is_user": False, "mes": ANSWER, "swipes": [WRONG, ANSWER]},
         ],
         "Cohere's chat": [{"message": ASK, "chat_history": [], "response": ANSWER}],
