@@ -330,7 +330,7 @@ class Fields(NamedTuple):
     """
 
     needs: frozenset[str]
-    text: tuple[str, ...]
+    text: str
     names: tuple[str, ...] = ()
     at: tuple[str, ...] = ()
     staff: tuple[str, ...] = ()
@@ -346,15 +346,14 @@ class Fields(NamedTuple):
         """Yield what was written in a message."""
         if self.only and not _is_one_of(value, self.only):
             return
-        texts = (_readable(value, path, is_latin1=self.is_latin1) for path in self.text)
-        text = next((text for text in texts if text.strip()), "")
+        text = _readable(value, self.text, is_latin1=self.is_latin1)
         names = [path_of(value, path) for path in self.names]
         if self.is_latin1:
             names = [_repaired(str(name)) for name in names] + names
         times = [str(path_of(value, path)) for path in self.at]
         yield Post(
             _names(*names),
-            "" if _NOTE.fullmatch(text) else text,
+            "" if NOTE.fullmatch(text) else text,
             seconds(" ".join(times)) if times else None,
             is_bot=_is_one_of(value, self.staff) if self.staff else None,
             room=str(path_of(value, self.room)),
@@ -367,19 +366,18 @@ def _is_one_of(value: Row, path_and_values: tuple[str, ...]) -> bool:
 
 
 # What apps write in place of a message.
-_NOTE: Final = re.compile(
+NOTE: Final = re.compile(
     r"(?:スタンプ|写真|画像|動画|ボイスメッセージ|ファイル)を送信しました。"
     r"|Liked a message|.{1,60} sent (?:an attachment|a photo|a sticker)\."
     r"|Reacted .{1,9} to (?:your|a) message ?|<msg>.*"
     r"|<(?:environment_context|user_instructions|INSTRUCTIONS)>[\s\S]*"
 )
 _MARKUP: Final = re.compile(r"</?[A-Za-z][^<>]*>")
-_HTML: Final = frozenset(("body", "body_html", "richText", "HtmlBody", "content", "summary"))
 
 
 def _readable(value: Row, path: str, *, is_latin1: bool) -> str:
     text = text_of(path_of(value, path))
-    if path in _HTML and _MARKUP.search(text) is not None:
+    if path == "content" and _MARKUP.search(text) is not None:
         text = html_text(text)
     return _repaired(text) if is_latin1 else text.replace("\r\n", "\n")
 
@@ -396,7 +394,7 @@ def _fields(needs: str, text: str, *, is_latin1: bool = False, **paths: str) -> 
     """Return the fields of an app, from words."""
     room = paths.pop("room", "")
     split = {name: tuple(words.split()) for name, words in paths.items()}
-    return Fields(frozenset(needs.split()), (text,), room=room, is_latin1=is_latin1, **split)
+    return Fields(frozenset(needs.split()), text, room=room, is_latin1=is_latin1, **split)
 
 
 _TABLE: Final = (

@@ -5,7 +5,6 @@ Rows inside other values (tables as JSON, exports, conversations as plain lists)
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -35,11 +34,11 @@ from service.datasets.formats.turn_forms import (
     are_plain,
     are_turns,
     has_openai_messages,
+    parse_json_text,
     parse_transcript,
     role_of,
     standard_role,
 )
-from service.datasets.rows.lines import parse
 
 
 def are_prompts(values: Iterable[Any], roles: Mapping[str, str]) -> bool:
@@ -56,11 +55,7 @@ def are_prompts(values: Iterable[Any], roles: Mapping[str, str]) -> bool:
 
 
 def _roles(value: Any, roles: Mapping[str, str]) -> list[str | None] | None:
-    if isinstance(value, str):  # a cell of a table
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return None
+    value = parse_json_text(value)
     if not are_turns(value):
         return None
     return [standard_role(str(role_of(turn)), roles) for turn in value]
@@ -136,16 +131,15 @@ def _unfold_json_column(records: Iterator[Record], options: FormatOptions) -> Un
     if (chats := join_messages([one.value for one in first], whole)) is not None:
         return Unfolded(chats, True)
     for column, cell in cells.items():
-        row = parse(cell.encode())[0] if isinstance(cell, str) and cell[:1] == "{" else None
+        row = parse_json_text(cell)
         if isinstance(row, dict) and (forms_shape(list(row), options) or find_export(row)):
             return unfold(_map_values(whole, partial(_parse_cell, column)), options)
     return Unfolded(whole, False)
 
 
 def _parse_cell(column: str, value: Any) -> Any:
-    cell = value.get(column) if isinstance(value, dict) else None
-    row = parse(cell.encode())[0] if isinstance(cell, str) else None
-    return value if row is None else row
+    row = parse_json_text(value.get(column)) if isinstance(value, dict) else None
+    return row if isinstance(row, dict) else value
 
 
 def _exported_rows(records: Iterator[Record], export: Export) -> Iterator[Record]:

@@ -7,11 +7,12 @@ flag such as `is_inbound`, or the ID of a person whose role the document names.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from service.datasets.formats.chat_apps import (
+    NOTE,
     Post,
     conversations_of,
     find_app,
@@ -42,30 +43,36 @@ _SPEAKER: Final = _set(
 _PERSON: Final = _set("id uuid name email username author from sender user login by")
 _PEOPLE: Final = _set("users participants members people agents customers visitors")
 _ASKERS: Final = _set("requester reporter customer contact client visitor cc collaborator follower")
+_FILLERS: Final = _set("message msg reply response utterance input turn live virtual end api")
 _ASSIGNED: Final = _set("assignee assigned")
 _ORGANIZATION: Final = _set("customer contact client visitor lead")
 _FLAGS: Final = SPEAKERS | {"me": "assistant", "sender": "assistant"}
 _CODES: Final = {"0": "user", "in": "user", "1": "assistant", "out": "assistant"}  # of directions
 
 # Names of a message's fields, the best first, written with underscores.
-_TEXTS: Final = (
+TEXTS: Final = (
     *("plain_body", "plain_text", "body_text", "text_body", "plaintext", "text", "content"),
-    *("message", "msg", "message_parts", "parts", "value", "utterance", "mes", "body", "body_html"),
-    *("html_body", "rich_text", "comment", "summary"),
+    *("message", "message_text", "messagetext", "msg", "message_parts", "parts", "value"),
+    *("utterance", "mes", "body", "body_html", "html_body", "rich_text", "comment"),
+    *("内容", "内容文", "내용"),
 )
-_TIMES: Final = (
+THREADS: Final = (
+    *("conversation_id", "conversationid", "conv_id", "conversation", "chat_id", "chatid"),
+    *("conversations_thread_id", "session_id", "sessionid", "session", "dialog_id", "dialogue_id"),
+    *("thread_id", "threadid", "ticket_id", "case_id", "group_id", "dialog", "dialogue", "thread"),
+    *("csid", "contact_id", "parent_id", "会話_id", "对话_id", "대화_id"),
+)
+TIMES: Final = (
     *("created_at", "created_time", "created_datetime", "created_date_time", "timestamp", "time"),
     *("message_date", "sent_at", "date", "created", "date_created", "ts", "send_date"),
 )
-_THREADS: Final = (
-    *("conversation_id", "conversations_thread_id", "thread_id", "ticket_id", "session_id"),
-    *("chat_id", "parent_id", "case_id", "conversation", "thread", "ticket"),
-)
+_AUTHORS: Final = ("from", "from_id", "author_id", "sender_id", "user_id", "email", "phone", "name")
 _SYSTEMS: Final = ("system", "system_instruction", "system_prompt", "preamble", "context")
 _PARENTS: Final = ("parent_id", "parent", "parent_message_uuid", "parent_message_id", "parent_uuid")
 _NAMES: Final = ("id", "uuid", "message_id")
 _HIDDEN: Final = _set(
-    "private is_private internal is_internal deleted redacted is_thought hidden is_hidden"
+    "private is_private internal is_internal deleted is_deleted redacted is_thought hidden"
+    " is_hidden is_sidechain is_meta is_system"
 )
 _NOT_SAID: Final = _set("author user sender quoted reply_to parent metadata from")
 # Notes of the staff, and events.
@@ -79,7 +86,7 @@ def _words(name: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _name(path: str) -> str:
+def field_name(path: str) -> str:
     """Return the last key of a path as words with underscores, such as `created_at`."""
     return "_".join(_words(path.rpartition(".")[2]))
 
@@ -97,7 +104,7 @@ def _first_named(flat: Row, names: Iterable[str]) -> Any:
     by_name: Row = {}
     for path, value in flat.items():
         if value not in (None, "", [], {}):
-            by_name.setdefault(_name(path), value)
+            by_name.setdefault(field_name(path), value)
     return next((by_name[name] for name in names if name in by_name), None)
 
 
@@ -106,8 +113,8 @@ def _role(value: str) -> str | None:
     """Return the role that a word names, such as “Agent”, “HumanMessage” or “outbound-api”."""
     if (role := SPEAKERS.get(value.strip().casefold())) is not None:
         return role
-    words = _words(value)
-    roles = {SPEAKERS[word] for word in words if word in SPEAKERS} if len(words) < 4 else set()
+    words = set(_words(value)) - _FILLERS
+    roles = {SPEAKERS.get(word) for word in words}
     return roles.pop() if len(roles) == 1 else None
 
 
@@ -146,7 +153,9 @@ class Around(NamedTuple):
             ids = [str(each) for each in ids if isinstance(each, str | int)]
             if _words(path)[-1:] and words & (_ASKERS | _ASSIGNED) and _is_person(path):
                 (assigned if words & _ASSIGNED else askers).update(ids)
-        named = {_name(path): one for path, one in reversed(flat.items()) if isinstance(one, str)}
+        named = {
+            field_name(path): one for path, one in reversed(flat.items()) if isinstance(one, str)
+        }
         return Around(
             people,
             frozenset(askers - assigned),
@@ -213,7 +222,7 @@ def find_speaker(messages: list[Row], around: Around) -> Speaker | None:
 def _by_words(path: str, values: list[str], _around: Around) -> Speaker | None:
     if not _SPEAKER & set(_words(path.rpartition(".")[2])):
         return None
-    if _name(path) in ("direction", "message_type") and _CODES.keys() & set(values):
+    if field_name(path) in ("direction", "message_type") and _CODES.keys() & set(values):
         return Speaker(path, _CODES)
     roles = {value: role for value in set(values) if (role := _role(value)) is not None}
     askers = {value for value in roles if _ORGANIZATION & set(_words(value))}
@@ -247,10 +256,10 @@ def _text(flat: Row) -> str:
     said = {
         path: one
         for path, one in flat.items()
-        if _name(path) in _TEXTS and not _NOT_SAID & set(path.split(".")[:-1])
+        if field_name(path) in TEXTS and not _NOT_SAID & set(path.split(".")[:-1])
     }
     blocks = [one for path, one in said.items() if isinstance(one, list) and objects(one)]
-    ordered = sorted(said, key=lambda path: (_TEXTS.index(_name(path)), path.count(".")))
+    ordered = sorted(said, key=lambda path: (TEXTS.index(field_name(path)), path.count(".")))
     texts = (text_of(one) for one in [*blocks, *(said[path] for path in ordered)])
     text = next((text for text in texts if text.strip()), "")
     pasted = [one.get("extracted_content") for one in objects(flat.get("attachments"))]
@@ -258,13 +267,19 @@ def _text(flat: Row) -> str:
     return html_text(text) if _MARKUP.search(text) else text.replace("&nbsp;", " ")
 
 
-def _is_hidden(flat: Row, kinds: set[str]) -> bool:
-    for path, one in flat.items():
-        if "." in path:
-            break
-        name = _name(path)
-        is_true = str(one).casefold() in ("true", "1", "yes")
-        if (name in _HIDDEN and is_true) or (name in ("public", "is_public") and one is False):
+def without_notes(messages: Iterable[Row], kinds: Collection[str] = ()) -> list[Row]:
+    """Return the messages that a customer saw: no notes of the staff, and no events."""
+    listed = list(messages)
+    kinds = kinds or _kinds(listed)
+    return [one for one in listed if not _is_hidden(one, kinds)]
+
+
+def _is_hidden(message: Row, kinds: Collection[str]) -> bool:
+    for key, one in message.items():
+        name, value = field_name(key), str(one).casefold()
+        if (name in _HIDDEN and value in ("true", "1", "yes")) or (
+            name in ("public", "is_public") and value in ("false", "0", "no")
+        ):
             return True
         if name in ("type", "part_type", "message_type", "kind") and isinstance(one, str):
             kind = "_".join(_words(one))
@@ -273,14 +288,15 @@ def _is_hidden(flat: Row, kinds: set[str]) -> bool:
     return False
 
 
-def posts_of(messages: Iterable[Row], speaker: Speaker, kinds: set[str]) -> Iterator[Post]:
+def posts_of(messages: Iterable[Row], speaker: Speaker, kinds: Collection[str]) -> Iterator[Post]:
     """Yield what was said in messages, without notes of the staff."""
-    for one in messages:
+    for one in without_notes(messages, kinds):
         flat = _flat(one)
         role = speaker.role(flat)
-        if role in ("user", "assistant") and not _is_hidden(flat, kinds):
-            at = seconds(_first_named(flat, _TIMES))
-            yield Post(("",), _text(flat), at, is_bot=role == "assistant", thread="")
+        if role in ("user", "assistant"):
+            text, at = _text(flat), seconds(_first_named(flat, TIMES))
+            is_bot = role == "assistant"
+            yield Post(("",), "" if NOTE.fullmatch(text) else text, at, is_bot=is_bot, thread="")
 
 
 def _kinds(messages: list[Row]) -> set[str]:
@@ -311,12 +327,14 @@ def chats_inside(
             return _app_chats(listed, roles)
         if listed and not is_known and (speaker := find_speaker(listed, around)) is not None:
             return _conversation(listed, speaker, around)
-    below = [each for one in inside for each in (one if isinstance(one, list) else [one])]
+    apart = around._replace(holders=(), opening="", leaf=None)  # what is in a list has its own
+    below = [(each, apart) for one in inside for each in objects(one)]
+    below += [(one, around) for one in inside if isinstance(one, dict)]
     return [
         row
-        for one in below
-        if depth and isinstance(one, dict)
-        for row in chats_inside(one, roles, is_known=is_known, around=around, depth=depth - 1)
+        for one, known in below
+        if depth
+        for row in chats_inside(one, roles, is_known=is_known, around=known, depth=depth - 1)
     ]
 
 
@@ -365,13 +383,19 @@ def _thread(messages: list[Row], leaf: Any) -> list[Row]:
 def join_messages(first: list[Any], records: Iterable[Record]) -> Iterator[Record] | None:
     """Return the conversations in records that are messages, or None if they are others.
 
-    The messages must name their conversation or their time.
+    The messages must name their conversation, or be those of one user, with their times.
     """
     messages = objects(first)
     speaker = find_speaker(messages, _NOTHING)
     flats = [_flat(one) for one in messages]
-    has_place = any(_first_named(one, (*_THREADS, *_TIMES)) is not None for one in flats)
-    return _joined(records, speaker, _kinds(messages)) if speaker and has_place else None
+    if speaker is None:
+        return None
+    if not any(_first_named(one, THREADS) is not None for one in flats):
+        asked = [one for one in flats if speaker.role(one) == "user"]
+        askers = {str(_first_named(one, _AUTHORS)) for one in asked}
+        if len(askers) > 1 or not any(_first_named(one, TIMES) is not None for one in flats):
+            return None
+    return _joined(records, speaker, _kinds(messages))
 
 
 def _joined(records: Iterable[Record], speaker: Speaker, kinds: set[str]) -> Iterator[Record]:
@@ -380,7 +404,7 @@ def _joined(records: Iterable[Record], speaker: Speaker, kinds: set[str]) -> Ite
         if record.issue is not None:
             yield record
         elif isinstance(record.value, dict):
-            thread = _first_named(_flat(record.value), _THREADS)
+            thread = _first_named(_flat(record.value), THREADS)
             thread = None if thread is None else str(thread)
             posts += [
                 post._replace(thread=thread, line=record.line)

@@ -23,9 +23,8 @@ from service.datasets.formats.chat_apps import (
     plain_turns,
     text_of,
 )
-from service.datasets.formats.turn_forms import SPEAKERS
+from service.datasets.formats.turn_forms import SPEAKERS, parse_json_text
 from service.datasets.passages import html_text
-from service.datasets.rows.lines import parse
 
 Row = dict[str, Any]
 
@@ -196,10 +195,6 @@ _CALLS: Final = (
 )
 
 
-def _parsed(body: Any) -> Any:
-    return parse(body.encode())[0] if isinstance(body, str) and body[:1] == "{" else body
-
-
 def _sample(value: Row) -> Iterator[Row]:
     """Yield the conversation of an item of OpenAI's evals."""
     asked, answers = (plain_turns(path_of(value, f"sample.{one}")) for one in ("input", "output"))
@@ -208,7 +203,7 @@ def _sample(value: Row) -> Iterator[Row]:
 
 def _bodies(value: Row) -> list[Row]:
     for paths in _CALLS:
-        found = [_parsed(path_of(value, path)) for path in paths]
+        found = [parse_json_text(path_of(value, path)) for path in paths]
         bodies = [at_path(one, "body") or one for one in found]
         if all(isinstance(body, dict) for body in bodies):
             return bodies

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -87,7 +89,23 @@ _MARKED = {
     "q": "user", "a": "assistant", "question": "user", "answer": "assistant",
 }  # fmt: skip
 
+_PYTHON = re.compile(r"\s*(?:\[\s*)?\{\s*'")
+
 Row = dict[str, Any]
+
+
+def parse_json_text(value: Any, marks: tuple[str, ...] = ("[", "{")) -> Any:
+    """Parse a value that is stored as JSON text, as in text-only containers, if it can be.
+
+    A program of Python may have written it, with single quotes.
+    """
+    if isinstance(value, str) and value.lstrip().startswith(marks):
+        for parse in (json.loads, ast.literal_eval) if _PYTHON.match(value) else (json.loads,):
+            try:
+                return parse(value)
+            except (ValueError, SyntaxError, MemoryError, RecursionError):
+                continue
+    return value
 
 
 def role_of(turn: Mapping[str, Any]) -> Any:
