@@ -146,6 +146,8 @@ def _at_silences(posts: list[Post]) -> Iterator[list[Post]]:
 
 def seconds(written: Any) -> float | None:
     """Return a time as a number of seconds, from ISO 8601, words or a number, also of ms."""
+    if written is None:
+        return None
     try:
         number = float(written)
         return number / 1000 if number > _FIRST_MS else number

@@ -7,7 +7,7 @@ flag such as `is_inbound`, or the ID of a person whose role the document names.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -94,18 +94,22 @@ def field_name(path: str) -> str:
 def _flat(value: Row, depth: int = 3) -> Row:
     """Return the values of an object by their paths, the shallow ones first."""
     found = dict(value)
-    for key, one in value.items():
-        if isinstance(one, dict) and depth > 1:
-            found |= {f"{key}.{inner}": it for inner, it in _flat(one, depth - 1).items()}
-    return dict(sorted(found.items(), key=lambda item: item[0].count(".")))
+    level = [(key, one) for key, one in value.items() if isinstance(one, dict)]
+    for _ in range(depth - 1):
+        inside = [(f"{path}.{key}", one) for path, below in level for key, one in below.items()]
+        found.update(inside)
+        level = [(path, one) for path, one in inside if isinstance(one, dict)]
+    return found
 
 
-def _first_named(flat: Row, names: Iterable[str]) -> Any:
-    by_name: Row = {}
-    for path, value in flat.items():
-        if value not in (None, "", [], {}):
-            by_name.setdefault(field_name(path), value)
-    return next((by_name[name] for name in names if name in by_name), None)
+def _first_named(flat: Row, names: Sequence[str]) -> Any:
+    """Return the value of the field with the first of several names, the shallowest one."""
+    ranked = [
+        (names.index(name), path)
+        for path, value in flat.items()
+        if (name := field_name(path)) in names and value not in (None, "", [], {})
+    ]
+    return flat[min(ranked, key=lambda one: one[0])[1]] if ranked else None
 
 
 @lru_cache(maxsize=4096)
@@ -159,7 +163,7 @@ class Around(NamedTuple):
         return Around(
             people,
             frozenset(askers - assigned),
-            (*self.holders, value, *(one for one in value.values() if isinstance(one, dict))),
+            (*self.holders, flat, *(_flat(one) for one in value.values() if isinstance(one, dict))),
             named.get("description_text") or named.get("description") or self.opening,
             _system_of(flat) or self.system,
             next((one for path, one in flat.items() if "current" in _words(path)), self.leaf),
@@ -190,13 +194,12 @@ def _people(listed: Any, words: set[str]) -> dict[str, str]:
     return found
 
 
-def find_speaker(messages: list[Row], around: Around) -> Speaker | None:
+def find_speaker(flats: list[Row], around: Around) -> Speaker | None:
     """Return the field of who wrote each message, if both a user and an assistant did.
 
     What the user wrote may be before the list.
     """
-    flats = [_flat(one) for one in messages[:_SAMPLE]]
-    before = [_flat(one) for one in around.holders]
+    flats, before = flats[:_SAMPLE], around.holders
     values: dict[str, list[str]] = {}
     for flat in [*flats, *before]:
         for path, one in flat.items():
@@ -209,12 +212,11 @@ def find_speaker(messages: list[Row], around: Around) -> Speaker | None:
         if (speaker := find(path, values[path], around)) is not None
     )
     for speaker in found:
-        said = [one for one in flats if _text(one)]
-        roles = [speaker.role(one) for one in said]
+        roles = [speaker.role(one) for one in flats if any(map(_text_rank, filter(one.get, one)))]
         known = sum(role is not None for role in roles)
         asked = [speaker.role(one) for one in before]
         asked += ["user"] if around.opening else []
-        if "assistant" in roles and "user" in roles + asked and known * 2 >= len(said):
+        if "assistant" in roles and "user" in roles + asked and known * 2 >= len(roles):
             return speaker
     return None
 
@@ -251,20 +253,26 @@ def _by_person(path: str, values: list[str], around: Around) -> Speaker | None:
     return Speaker(path, known, "assistant" if around.askers else None)
 
 
+@lru_cache(maxsize=4096)
+def _text_rank(path: str) -> int | None:
+    """Return the rank, from 1, of a field among those with what a message says, or None."""
+    name = field_name(path)
+    is_said = name in TEXTS and not _NOT_SAID & set(path.split(".")[:-1])
+    return TEXTS.index(name) + 1 if is_said else None
+
+
 def _text(flat: Row) -> str:
     """Return what a message says, without HTML."""
-    said = {
-        path: one
-        for path, one in flat.items()
-        if field_name(path) in TEXTS and not _NOT_SAID & set(path.split(".")[:-1])
-    }
-    blocks = [one for path, one in said.items() if isinstance(one, list) and objects(one)]
-    ordered = sorted(said, key=lambda path: (TEXTS.index(field_name(path)), path.count(".")))
-    texts = (text_of(one) for one in [*blocks, *(said[path] for path in ordered)])
+    said = [(rank, one) for path, one in flat.items() if (rank := _text_rank(path)) is not None]
+    said = [(0 if isinstance(one, list) and objects(one) else rank, one) for rank, one in said]
+    texts = (text_of(one) for _, one in sorted(said, key=lambda pair: pair[0]))
     text = next((text for text in texts if text.strip()), "")
-    pasted = [one.get("extracted_content") for one in objects(flat.get("attachments"))]
-    text = "\n\n".join([text, *(one for one in pasted if isinstance(one, str) and one)])
-    return html_text(text) if _MARKUP.search(text) else text.replace("&nbsp;", " ")
+    if pasted := objects(flat.get("attachments")):
+        given = (one.get("extracted_content") for one in pasted)
+        text = "\n\n".join([text, *(one for one in given if isinstance(one, str) and one)])
+    if "<" in text and _MARKUP.search(text):
+        return html_text(text)
+    return "" if NOTE.fullmatch(text) else text.replace("&nbsp;", " ")
 
 
 def without_notes(messages: Iterable[Row], kinds: Collection[str] = ()) -> list[Row]:
@@ -274,29 +282,34 @@ def without_notes(messages: Iterable[Row], kinds: Collection[str] = ()) -> list[
     return [one for one in listed if not _is_hidden(one, kinds)]
 
 
+_STATES: Final = {
+    **dict.fromkeys(_HIDDEN, ("true", "1", "yes")),
+    **dict.fromkeys(("public", "is_public"), ("false", "0", "no")),
+}
+_KINDS: Final = ("type", "part_type", "message_type", "kind")
+
+
 def _is_hidden(message: Row, kinds: Collection[str]) -> bool:
     for key, one in message.items():
-        name, value = field_name(key), str(one).casefold()
-        if (name in _HIDDEN and value in ("true", "1", "yes")) or (
-            name in ("public", "is_public") and value in ("false", "0", "no")
-        ):
+        if "." in key:
+            return False
+        name = field_name(key)
+        if name in _STATES and str(one).casefold() in _STATES[name]:
             return True
-        if name in ("type", "part_type", "message_type", "kind") and isinstance(one, str):
+        if name in _KINDS and isinstance(one, str):
             kind = "_".join(_words(one))
             if _NOTE.fullmatch(kind) or (kind == "comment" and "message" in kinds):
                 return True
     return False
 
 
-def posts_of(messages: Iterable[Row], speaker: Speaker, kinds: Collection[str]) -> Iterator[Post]:
+def posts_of(flats: Iterable[Row], speaker: Speaker, kinds: Collection[str]) -> Iterator[Post]:
     """Yield what was said in messages, without notes of the staff."""
-    for one in without_notes(messages, kinds):
-        flat = _flat(one)
+    for flat in without_notes(flats, kinds):
         role = speaker.role(flat)
         if role in ("user", "assistant"):
-            text, at = _text(flat), seconds(_first_named(flat, TIMES))
-            is_bot = role == "assistant"
-            yield Post(("",), "" if NOTE.fullmatch(text) else text, at, is_bot=is_bot, thread="")
+            at = seconds(_first_named(flat, TIMES))
+            yield Post(("",), _text(flat), at, is_bot=role == "assistant", thread="")
 
 
 def _kinds(messages: list[Row]) -> set[str]:
@@ -325,8 +338,9 @@ def chats_inside(
         listed = [_unwrapped(each) for each in objects(one)]
         if any(find_app(each) is not None for each in listed[:_EVENTS]):
             return _app_chats(listed, roles)
-        if listed and not is_known and (speaker := find_speaker(listed, around)) is not None:
-            return _conversation(listed, speaker, around)
+        flats = [] if is_known else [_flat(each) for each in listed]
+        if flats and (speaker := find_speaker(flats, around)) is not None:
+            return _conversation(flats, speaker, around)
     apart = around._replace(holders=(), opening="", leaf=None)  # what is in a list has its own
     below = [(each, apart) for one in inside for each in objects(one)]
     below += [(one, around) for one in inside if isinstance(one, dict)]
@@ -350,32 +364,30 @@ def _unwrapped(value: Row) -> Row:
     return inside if isinstance(inside, dict) else value
 
 
-def _conversation(messages: list[Row], speaker: Speaker, around: Around) -> list[Row]:
-    kinds = _kinds(messages)
-    shown = _thread(messages, around.leaf)
-    posts = list(posts_of(shown, speaker, kinds))
+def _conversation(flats: list[Row], speaker: Speaker, around: Around) -> list[Row]:
+    kinds = _kinds(flats)
+    posts = list(posts_of(_thread(flats, around.leaf), speaker, kinds))
     opening = next(posts_of(around.holders, speaker, kinds), None)
     if opening is None and around.opening and posts and posts[0].is_bot:
         opening = Post(("",), around.opening, is_bot=False, thread="")
     if opening is not None and posts and opening.text != posts[0].text:
         posts.insert(0, opening._replace(at=float("-inf")))
     system = around.system
-    if not system and messages and speaker.role(_flat(messages[0])) == "system":
-        system = _text(_flat(messages[0]))
+    if not system and speaker.role(flats[0]) == "system":
+        system = _text(flats[0])
     rows = [record.value for record in conversations_of(posts, {})]
     return [row | {"system": system} for row in rows] if system else rows
 
 
-def _thread(messages: list[Row], leaf: Any) -> list[Row]:
+def _thread(flats: list[Row], leaf: Any) -> list[Row]:
     """Return the messages from the first to the last, without others that were edited."""
-    flats = [_flat(one, 1) for one in messages]
     parents = [_first_named(one, _PARENTS) for one in flats]
     ids = [str(_first_named(one, _NAMES)) for one in flats]
     known = [str(one) for one in parents if one is not None]
     if len(set(known)) == len(known):
-        return messages
+        return flats
     nodes = {
-        name: one | {"": parent} for name, one, parent in zip(ids, messages, parents, strict=True)
+        name: one | {"": parent} for name, one, parent in zip(ids, flats, parents, strict=True)
     }
     return path_to(leaf if str(leaf) in nodes else ids[-1], nodes, "")
 
@@ -385,9 +397,8 @@ def join_messages(first: list[Any], records: Iterable[Record]) -> Iterator[Recor
 
     The messages must name their conversation, or be those of one user, with their times.
     """
-    messages = objects(first)
-    speaker = find_speaker(messages, _NOTHING)
-    flats = [_flat(one) for one in messages]
+    flats = [_flat(one) for one in objects(first)]
+    speaker = find_speaker(flats, _NOTHING)
     if speaker is None:
         return None
     if not any(_first_named(one, THREADS) is not None for one in flats):
@@ -395,7 +406,7 @@ def join_messages(first: list[Any], records: Iterable[Record]) -> Iterator[Recor
         askers = {str(_first_named(one, _AUTHORS)) for one in asked}
         if len(askers) > 1 or not any(_first_named(one, TIMES) is not None for one in flats):
             return None
-    return _joined(records, speaker, _kinds(messages))
+    return _joined(records, speaker, _kinds(flats))
 
 
 def _joined(records: Iterable[Record], speaker: Speaker, kinds: set[str]) -> Iterator[Record]:
@@ -404,10 +415,11 @@ def _joined(records: Iterable[Record], speaker: Speaker, kinds: set[str]) -> Ite
         if record.issue is not None:
             yield record
         elif isinstance(record.value, dict):
-            thread = _first_named(_flat(record.value), THREADS)
+            flat = _flat(record.value)
+            thread = _first_named(flat, THREADS)
             thread = None if thread is None else str(thread)
             posts += [
                 post._replace(thread=thread, line=record.line)
-                for post in posts_of([record.value], speaker, kinds)
+                for post in posts_of([flat], speaker, kinds)
             ]
     yield from conversations_of(posts, {})
