@@ -107,7 +107,6 @@ BAD_ROWS: list[tuple[str, Any, list[tuple[str, str]]]] = [
     ("number role", chat(USER | {"role": 1}, ANSWER), [("wrong_type", "/messages/0/role")]),
     ("wrong role", chat(USER, ANSWER, {"role": "bot"}), [("invalid_role", "/messages/2/role")]),
     ("extra row field", chat(USER, ANSWER, id=7), [("unused_column", "/id")]),
-    ("fields of APIs", chat(USER, ANSWER | {"prefix": True, "audio": None, "annotations": []}), []),
     ("extra field", chat(USER | {"a/b": 1}, ANSWER), [("unknown_field", "/messages/0/a~1b")]),
     ("no content", chat(without(USER, "content"), ANSWER), [("missing_content", "/messages/0")]),
     (
