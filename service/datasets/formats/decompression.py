@@ -165,7 +165,7 @@ _DATA = frozenset(
             ".xls",
             ".ods",
         ),
-        *(".gz", ".zst", ".bz2", ".xz"),
+        *(".gz", ".zst", ".bz2", ".xz", ".mbox"),
     ]
 )
 _SLACK_DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.json")

@@ -43,7 +43,6 @@ _OTHER_TEXTS = tuple(
         r"\d+\n\d\d:\d\d:\d\d[,.]\d+ --> ": "subtitles (SRT)",
         r"\[[\w.-]+\]\n[\w.-]+ ?=": "a file of settings",
         r"BEGIN:VCARD": "a list of contacts (vCard)",
-        r"From \S+ .*\d\d:\d\d.*\n[A-Z][\w-]*: ": "a mailbox of e-mails (mbox)",
         r"(?:(?:From|To|Date|Subject|Received|Return-Path|Delivered-To|Message-ID|MIME-Version|X-[\w-]+"
         r"|DKIM-Signature|Content-Type|Reply-To): .*\n(?:[ \t].*\n)*){3}": "an e-mail (EML)",
         r"<\?xml|<[a-z]\w*(?: [^<>]*)?>\s*<[a-z]\w*": "an XML document",
