@@ -15,6 +15,7 @@ import html
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
 
 from service.datasets.checks.issues import refuse
@@ -93,6 +94,11 @@ def read_messages(records: Iterable[Record], roles: Mapping[str, str]) -> Iterat
     yield from conversations_of(posts, roles)
 
 
+def assistants(roles: Mapping[str, str]) -> frozenset[str]:
+    """Return the names of those who are the assistant."""
+    return frozenset(author for author, role in roles.items() if role == "assistant")
+
+
 def conversations_of(posts: Iterable[Post], roles: Mapping[str, str]) -> list[Record]:
     """Return the conversations in the messages of a chat, in the order of their first lines.
 
@@ -100,7 +106,7 @@ def conversations_of(posts: Iterable[Post], roles: Mapping[str, str]) -> list[Re
     """
     found: list[Record] = []
     posts = [post for post in posts if post.text.strip()]
-    named = {author for author, role in roles.items() if role == "assistant"}
+    named = set(assistants(roles))
     if not any(named.intersection(post.names) for post in posts):
         named = set()
         if posts and all(post.is_bot is None for post in posts):
@@ -153,8 +159,8 @@ def seconds(written: Any) -> float | None:
         return number / 1000 if number > _FIRST_MS else number
     except (TypeError, ValueError, OverflowError):
         pass
-    text = str(written).replace("/", "-").replace("\u202f", " ")
-    for parse in (datetime.fromisoformat, _in_words):
+    text = str(written).replace("/", "-").replace("\u202f", " ").replace(" UTC", "+00:00")
+    for parse in (datetime.fromisoformat, parsedate_to_datetime, _in_words):
         try:
             return parse(text).timestamp()
         except (TypeError, ValueError):
@@ -163,7 +169,7 @@ def seconds(written: Any) -> float | None:
 
 
 def _in_words(text: str) -> datetime:
-    return datetime.strptime(text.replace("UTC", "+0000"), "%A, %B %d, %Y at %I:%M:%S %p %z")
+    return datetime.strptime(text, "%A, %B %d, %Y at %I:%M:%S %p%z")
 
 
 def objects(value: Any) -> list[Row]:
@@ -208,7 +214,10 @@ def text_of(written: Any) -> str:
     if isinstance(written, list):
         blocks = [one for one in objects(written) if one.get("type", "text") in _TEXT_BLOCKS]
         texts = (one.get("text", one.get("value")) for one in blocks)
-        plain = (at_path(text, "content") if isinstance(text, dict) else text for text in texts)
+        plain = (
+            text.get("content", text.get("value")) if isinstance(text, dict) else text
+            for text in texts
+        )
         return "".join(text for text in plain if isinstance(text, str))
     return written if isinstance(written, str) else ""
 
@@ -403,15 +412,11 @@ _TABLE: Final = (
     # LINE Official Account Manager, DiscordChatExporter, KakaoTalk for Mac, WeChatMsg: as CSV
     _fields("送信者タイプ 送信者名 送信日 送信時刻 内容", "内容", names="送信者名",
             at="送信日 送信時刻", staff="送信者タイプ account"),
-    _fields("AuthorID Author Date Content", "Content", names="Author AuthorID", at="Date"),
-    _fields("Date User Message", "Message", names="User", at="Date"),
     _fields("Type IsSender CreateTime StrContent", "StrContent", names="Sender", at="CreateTime",
             staff="IsSender 1", only="Type 1", room="TalkerId"),
     # Messenger and Instagram, Google Chat, Teams and Skype for one person
     _fields("sender_name timestamp_ms", "content", names="sender_name", at="timestamp_ms",
             is_latin1=True),
-    _fields("creator created_date message_id", "text", names="creator.name creator.email",
-            at="created_date"),
     _fields("originalarrivaltime messagetype content", "content", names="displayName from",
             at="originalarrivaltime", only="messagetype text richtext richtext/html"),
 )  # fmt: skip

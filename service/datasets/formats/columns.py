@@ -16,6 +16,7 @@ from service.datasets.checks.negative_labels import are_labels
 from service.datasets.formats.annotations import is_tree_message, join_trees
 from service.datasets.formats.chat_apps import (
     app_table,
+    assistants,
     find_app,
     read_messages,
 )
@@ -128,7 +129,8 @@ def _unfold_json_column(records: Iterator[Record], options: FormatOptions) -> Un
         return Unfolded(_exported_rows(whole, export), True)
     if forms_shape(list(cells), options):
         return Unfolded(whole, False)
-    if (chats := join_messages([one.value for one in first], whole)) is not None:
+    values, named = [one.value for one in first], assistants(options.roles)
+    if (chats := join_messages(values, whole, named)) is not None:
         return Unfolded(chats, True)
     for column, cell in cells.items():
         row = parse_json_text(cell)
@@ -164,7 +166,7 @@ def _chats(
     is_known = _is_row(values[0], options)  # and no export of an unknown tool
     if any(chats_inside(value, options.roles, is_known=is_known) for value in values):
         return _chats_inside(records, options, is_known=is_known)
-    return None if is_known else join_messages(values, records)
+    return None if is_known else join_messages(values, records, assistants(options.roles))
 
 
 def _is_row(value: Row, options: FormatOptions) -> bool:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
+from service.datasets.checks.issues import refuse
 from service.datasets.formats.chat_apps import (
     NOTE,
     Post,
+    assistants,
     conversations_of,
     find_app,
     objects,
@@ -38,12 +41,15 @@ def _set(words: str) -> frozenset[str]:
 
 
 _SPEAKER: Final = _set(
-    "role type sender from author speaker direction by participant kind source user name"
+    "role type sender from author speaker direction by participant kind source user name event"
 )
 _PERSON: Final = _set("id uuid name email username author from sender user login by")
 _PEOPLE: Final = _set("users participants members people agents customers visitors")
 _ASKERS: Final = _set("requester reporter customer contact client visitor cc collaborator follower")
-_FILLERS: Final = _set("message msg reply response utterance input turn live virtual end api")
+_FILLERS: Final = _set(
+    "message msg reply response utterance input turn live virtual end api automated human service"
+)
+_STAFF: Final = _set("agent bot assistant support staff representative service")
 _ASSIGNED: Final = _set("assignee assigned")
 _ORGANIZATION: Final = _set("customer contact client visitor lead")
 _FLAGS: Final = SPEAKERS | {"me": "assistant", "sender": "assistant"}
@@ -53,7 +59,8 @@ _CODES: Final = {"0": "user", "in": "user", "1": "assistant", "out": "assistant"
 TEXTS: Final = (
     *("plain_body", "plain_text", "body_text", "text_body", "plaintext", "text", "content"),
     *("message", "message_text", "messagetext", "msg", "message_parts", "parts", "value"),
-    *("utterance", "mes", "body", "body_html", "html_body", "rich_text", "comment"),
+    *("utterance", "mes", "content_parts", "body", "body_html", "html_body", "rich_text"),
+    *("comment", "cooked"),
     *("内容", "内容文", "내용"),
 )
 THREADS: Final = (
@@ -65,8 +72,9 @@ THREADS: Final = (
 TIMES: Final = (
     *("created_at", "created_time", "created_datetime", "created_date_time", "timestamp", "time"),
     *("message_date", "sent_at", "date", "created", "date_created", "ts", "send_date"),
+    *("date_sent", "sent_date", "create_at", "origin_server_ts", "start", "start_time"),
 )
-_AUTHORS: Final = ("from", "from_id", "author_id", "sender_id", "user_id", "email", "phone", "name")
+_AUTHORS: Final = _set("author sender from user username speaker creator u who")
 _SYSTEMS: Final = ("system", "system_instruction", "system_prompt", "preamble", "context")
 _PARENTS: Final = ("parent_id", "parent", "parent_message_uuid", "parent_message_id", "parent_uuid")
 _NAMES: Final = ("id", "uuid", "message_id")
@@ -117,8 +125,10 @@ def _role(value: str) -> str | None:
     """Return the role that a word names, such as “Agent”, “HumanMessage” or “outbound-api”."""
     if (role := SPEAKERS.get(value.strip().casefold())) is not None:
         return role
-    words = set(_words(value)) - _FILLERS
-    roles = {SPEAKERS.get(word) for word in words}
+    words = _words(value)
+    roles = {SPEAKERS.get(word) for word in set(words) - _FILLERS}
+    if None not in roles and words and words[-1] in _STAFF:  # such as “customer support”
+        return "assistant"
     return roles.pop() if len(roles) == 1 else None
 
 
@@ -144,6 +154,7 @@ class Around(NamedTuple):
     opening: str = ""
     system: str = ""
     leaf: Any = None
+    named: frozenset[str] = frozenset()
 
     def inside(self, value: Row) -> Around:
         """Return what is known inside an object."""
@@ -167,10 +178,8 @@ class Around(NamedTuple):
             named.get("description_text") or named.get("description") or self.opening,
             _system_of(flat) or self.system,
             next((one for path, one in flat.items() if "current" in _words(path)), self.leaf),
+            self.named,
         )
-
-
-_NOTHING: Final = Around()
 
 
 def _is_person(path: str) -> bool:
@@ -207,7 +216,7 @@ def find_speaker(flats: list[Row], around: Around) -> Speaker | None:
                 values.setdefault(path, []).append(str(one))
     found = (
         speaker
-        for find in (_by_words, _by_flag, _by_person)
+        for find in (_by_name, _by_words, _by_flag, _by_person)
         for path in sorted(values, key=lambda path: path.count("."))
         if (speaker := find(path, values[path], around)) is not None
     )
@@ -221,6 +230,31 @@ def find_speaker(flats: list[Row], around: Around) -> Speaker | None:
     return None
 
 
+def _is_author(path: str) -> bool:
+    """Return whether a field names a person, such as `sender`, `user.name` or `author_id`."""
+    words = [word for part in path.split(".")[-2:] for word in _words(part)]
+    return words[-1] in _AUTHORS or (
+        bool(_AUTHORS & set(words)) and words[-1] in ("name", "id", "email")
+    )
+
+
+def _by_name(path: str, values: list[str], around: Around) -> Speaker | None:
+    if not around.named.intersection(values) or not _is_author(path):
+        return None
+    return Speaker(path, dict.fromkeys(around.named, "assistant"), "user")
+
+
+def check_people(flats: list[Row]) -> None:
+    """Raise DatasetError if messages are a chat of people, none of whom is the assistant."""
+    said = [one for one in flats if any(map(_text_rank, filter(one.get, one)))]
+    if len(said) * 2 < len(flats) or _first_named(flats[0], TIMES) is None:
+        return
+    for path in filter(_is_author, flats[0]):
+        people = {str(one[path]) for one in said if isinstance(one.get(path), str | int)}
+        if 2 <= len(people) <= len(said) / 2:
+            raise refuse("no_assistant", count=len(people))
+
+
 def _by_words(path: str, values: list[str], _around: Around) -> Speaker | None:
     if not _SPEAKER & set(_words(path.rpartition(".")[2])):
         return None
@@ -230,6 +264,9 @@ def _by_words(path: str, values: list[str], _around: Around) -> Speaker | None:
     askers = {value for value in roles if _ORGANIZATION & set(_words(value))}
     if askers and "assistant" not in roles.values():  # where staff are users of the tool
         roles |= dict.fromkeys(roles.keys() - askers, "assistant")
+    said = [roles[value] for value in values if value in roles]
+    if set(said) == {"user", "system"} and all(a != b for a, b in pairwise(said)):
+        roles |= {value: "assistant" for value, role in roles.items() if role == "system"}
     return Speaker(path, roles)
 
 
@@ -321,13 +358,15 @@ def chats_inside(
     roles: Mapping[str, str],
     *,
     is_known: bool = False,
-    around: Around = _NOTHING,
+    around: Around | None = None,
     depth: int = _MAX_DEPTH,
 ) -> list[Row]:
     """Return the conversations in a document: of apps only, if `is_known`.
 
     Raises DatasetError if it is unknown who is the assistant.
     """
+    if around is None:
+        around = Around(named=assistants(roles))
     if isinstance(value, dict):
         around = around.inside(value)
         inside = list(value.values())
@@ -335,12 +374,14 @@ def chats_inside(
     else:
         inside, by_id = [value], []
     for one in [*by_id, *inside]:
-        listed = [_unwrapped(each) for each in objects(one)]
+        listed = [_unwrapped(each) for each in objects(one)] or _said_pairs(one)
         if any(find_app(each) is not None for each in listed[:_EVENTS]):
             return _app_chats(listed, roles)
         flats = [] if is_known else [_flat(each) for each in listed]
         if flats and (speaker := find_speaker(flats, around)) is not None:
             return _conversation(flats, speaker, around)
+        if flats:
+            check_people(flats)
     apart = around._replace(holders=(), opening="", leaf=None)  # what is in a list has its own
     below = [(each, apart) for one in inside for each in objects(one)]
     below += [(one, around) for one in inside if isinstance(one, dict)]
@@ -350,6 +391,13 @@ def chats_inside(
         if depth
         for row in chats_inside(one, roles, is_known=is_known, around=known, depth=depth - 1)
     ]
+
+
+def _said_pairs(value: Any) -> list[Row]:
+    """Return the messages of a list of pairs: who speaks, and what is said."""
+    pairs = value if isinstance(value, list) else []
+    are_pairs = all(isinstance(one, list) and len(one) == 2 for one in pairs)
+    return [{"speaker": who, "text": text} for who, text in pairs] if are_pairs else []
 
 
 def _app_chats(messages: list[Row], roles: Mapping[str, str]) -> list[Row]:
@@ -392,21 +440,38 @@ def _thread(flats: list[Row], leaf: Any) -> list[Row]:
     return path_to(leaf if str(leaf) in nodes else ids[-1], nodes, "")
 
 
-def join_messages(first: list[Any], records: Iterable[Record]) -> Iterator[Record] | None:
+def join_messages(
+    first: list[Any], records: Iterable[Record], named: frozenset[str]
+) -> Iterator[Record] | None:
     """Return the conversations in records that are messages, or None if they are others.
 
-    The messages must name their conversation, or be those of one user, with their times.
+    The messages must name their conversation, or have times and be those of one user.
     """
     flats = [_flat(one) for one in objects(first)]
-    speaker = find_speaker(flats, _NOTHING)
+    speaker = find_speaker(flats, Around(named=named))
     if speaker is None:
+        if len(flats) > 1:
+            check_people(flats)
         return None
-    if not any(_first_named(one, THREADS) is not None for one in flats):
-        asked = [one for one in flats if speaker.role(one) == "user"]
-        askers = {str(_first_named(one, _AUTHORS)) for one in asked}
-        if len(askers) > 1 or not any(_first_named(one, TIMES) is not None for one in flats):
+    asked = [one for one in flats if speaker.role(one) == "user"]
+    places = [_place(one, speaker) for one in asked]
+    if None in places:
+        who = {path for one in asked for path, name in one.items() if isinstance(name, str)}
+        askers = ({one[path] for one in asked if path in one} for path in filter(_is_author, who))
+        has_times = any(_first_named(one, TIMES) is not None for one in flats)
+        if not has_times or (not named and any(len(names) > 1 for names in askers)):
             return None
     return _joined(records, speaker, _kinds(flats))
+
+
+def _place(flat: Row, speaker: Speaker) -> str | None:
+    """Return what the messages of a conversation have in common: its ID, or the user's address."""
+    if (thread := _first_named(flat, THREADS)) is not None:
+        return str(thread)
+    if field_name(speaker.path) != "direction":
+        return None
+    ends = ("from", "sender") if speaker.role(flat) == "user" else ("to", "recipient")
+    return next((flat[path] for path in flat if field_name(path) in ends), None)
 
 
 def _joined(records: Iterable[Record], speaker: Speaker, kinds: set[str]) -> Iterator[Record]:
@@ -416,10 +481,8 @@ def _joined(records: Iterable[Record], speaker: Speaker, kinds: set[str]) -> Ite
             yield record
         elif isinstance(record.value, dict):
             flat = _flat(record.value)
-            thread = _first_named(flat, THREADS)
-            thread = None if thread is None else str(thread)
             posts += [
-                post._replace(thread=thread, line=record.line)
+                post._replace(thread=_place(flat, speaker), line=record.line)
                 for post in posts_of([flat], speaker, kinds)
             ]
     yield from conversations_of(posts, {})
