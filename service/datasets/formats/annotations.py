@@ -250,7 +250,7 @@ class Compared(NamedTuple):
 
 
 _COMPARED: Final = (
-    # Chatbot Arena, its competition on Kaggle, PKU-SafeRLHF, SHP, HelpSteer
+    # Chatbot Arena, its competition on Kaggle, PKU-SafeRLHF, SHP, HelpSteer 2 and 3
     Compared("conversation_a", "conversation_b", "winner", ("model_a", "a"), ("model_b", "b")),
     Compared("response_a", "response_b", "winner_model_a", ("1", "1.0", "true"), ("0", "false")),
     Compared("response_a", "response_b", "winner", ("model_a", "a"), ("model_b", "b")),
@@ -259,6 +259,7 @@ _COMPARED: Final = (
     Compared(
         "response_1", "response_2", "preference_strength", ("-3", "-2", "-1"), ("1", "2", "3")
     ),
+    Compared("response1", "response2", "overall_preference", ("-3", "-2", "-1"), ("1", "2", "3")),
 )
 _TIE: Final = ("1", "1.0", "true")
 _RANKED: Final = ("answers", "completions", "responses", "candidates")
@@ -287,7 +288,7 @@ def compared(value: Row) -> list[Row] | None:
 
 
 def _question_of(value: Row) -> Any:
-    names = (*_PROMPTS, "history", "title")
+    names = (*_PROMPTS, "history", "title", "context")
     return next((value[name] for name in names if value.get(name) is not None), None)
 
 

@@ -100,6 +100,8 @@ def unfold(records: Iterator[Record], options: FormatOptions) -> Unfolded:
         return Unfolded(_map_values(whole, _unwrap_viewer_row), True)
     if _holds_transcripts(value, options):
         return Unfolded(_map_values(whole, _convert_transcript), True)
+    if not forms_shape(list(value), options) and forms_shape(list(_lifted(value)), options):
+        return Unfolded(_map_values(whole, _lifted), True)
     return Unfolded(whole, False)
 
 
@@ -191,6 +193,14 @@ def _chats_inside(
 
 def _wrap_conversation(value: Any) -> Any:
     return {"conversations": value} if isinstance(value, list) else value
+
+
+def _lifted(value: Any) -> Any:
+    """Return a record with the fields of its objects, such as `inputs` and `outputs`."""
+    parts = (
+        [one for one in value.values() if isinstance(one, dict)] if isinstance(value, dict) else []
+    )
+    return {key: one for part in parts for key, one in part.items()} or value
 
 
 def _unwrap_viewer_row(value: Any) -> Any:

@@ -82,7 +82,14 @@ _HIDDEN: Final = _set(
     "private is_private internal is_internal deleted is_deleted redacted is_thought hidden"
     " is_hidden is_sidechain is_meta is_system"
 )
-_NOT_SAID: Final = _set("author user sender quoted reply_to parent metadata from")
+# Words of fields and lists that only chats have. Logs, too, have a `type` and a `message`.
+_SURE_SPEAKERS: Final = _set("role sender author speaker from participant by event")
+_SURE_TEXTS: Final = frozenset(TEXTS) - _set("text message value comment msg")
+_SURE_LISTS: Final = _set(
+    "messages message chat chats conversation conversations turns history transcript entries"
+    " thread threads utterances dialog dialogue responses replies comments chunks notes"
+)
+_NOT_SAID: Final = _set("commit author user sender quoted reply_to parent metadata from")
 # Notes of the staff, and events.
 _NOTE: Final = re.compile(r"(?:.*_)?(?:note|notes|activity|event|reasoning|quick_reply)(?:_.*)?")
 _MARKUP: Final = re.compile(r"<(?:p|div|br|span|a|b|i|ul|ol|table|html|body)\b[^<>]*>", re.I)
@@ -121,7 +128,7 @@ def _first_named(flat: Row, names: Sequence[str]) -> Any:
 
 
 @lru_cache(maxsize=4096)
-def _role(value: str) -> str | None:
+def role_named(value: str) -> str | None:
     """Return the role that a word names, such as “Agent”, “HumanMessage” or “outbound-api”."""
     if (role := SPEAKERS.get(value.strip().casefold())) is not None:
         return role
@@ -138,6 +145,7 @@ class Speaker(NamedTuple):
     path: str
     roles: Mapping[str, str]
     default: str | None = None
+    is_sure: bool = True
 
     def role(self, flat: Row) -> str | None:
         """Return the role of a message's author, or None."""
@@ -193,21 +201,26 @@ def _system_of(flat: Row) -> str:
 
 
 def _people(listed: Any, words: set[str]) -> dict[str, str]:
-    group = next((_role(word.removesuffix("s")) for word in words if word.endswith("s")), None)
+    group = next((role_named(word.removesuffix("s")) for word in words if word.endswith("s")), None)
     found: dict[str, str] = {}
     for person in objects(listed):
-        roles = [_role(str(person[key])) for key in person if _SPEAKER & set(_words(key))]
+        roles = [role_named(str(person[key])) for key in person if _SPEAKER & set(_words(key))]
         role = next(filter(None, roles), group)
         ids = [one for key, one in person.items() if _words(key)[-1:] in (("id",), ("name",))]
         found |= {str(one): role for one in ids if role is not None}
     return found
 
 
-def find_speaker(flats: list[Row], around: Around) -> Speaker | None:
+def find_speaker(flats: list[Row], around: Around, name: str = "") -> Speaker | None:
     """Return the field of who wrote each message, if both a user and an assistant did.
 
-    What the user wrote may be before the list.
+    What the user wrote may be before the list, whose name is `name`.
     """
+    is_sure = bool(_SURE_LISTS & set(_words(name))) or any(
+        (one.get(path) and field_name(path) in _SURE_TEXTS)
+        for one in flats[:_EVENTS]
+        for path in one
+    )
     flats, before = flats[:_SAMPLE], around.holders
     values: dict[str, list[str]] = {}
     for flat in [*flats, *before]:
@@ -225,7 +238,8 @@ def find_speaker(flats: list[Row], around: Around) -> Speaker | None:
         known = sum(role is not None for role in roles)
         asked = [speaker.role(one) for one in before]
         asked += ["user"] if around.opening else []
-        if "assistant" in roles and "user" in roles + asked and known * 2 >= len(roles):
+        is_chat = is_sure or speaker.is_sure
+        if is_chat and "assistant" in roles and "user" in roles + asked and known * 2 >= len(roles):
             return speaker
     return None
 
@@ -259,15 +273,16 @@ def _by_words(path: str, values: list[str], _around: Around) -> Speaker | None:
     if not _SPEAKER & set(_words(path.rpartition(".")[2])):
         return None
     if field_name(path) in ("direction", "message_type") and _CODES.keys() & set(values):
-        return Speaker(path, _CODES)
-    roles = {value: role for value in set(values) if (role := _role(value)) is not None}
+        return Speaker(path, _CODES, is_sure=False)
+    roles = {value: role for value in set(values) if (role := role_named(value)) is not None}
     askers = {value for value in roles if _ORGANIZATION & set(_words(value))}
     if askers and "assistant" not in roles.values():  # where staff are users of the tool
         roles |= dict.fromkeys(roles.keys() - askers, "assistant")
     said = [roles[value] for value in values if value in roles]
     if set(said) == {"user", "system"} and all(a != b for a, b in pairwise(said)):
         roles |= {value: "assistant" for value, role in roles.items() if role == "system"}
-    return Speaker(path, roles)
+    words = {word for part in path.split(".")[-2:] for word in _words(part)}
+    return Speaker(path, roles, is_sure=bool(words & _SURE_SPEAKERS))
 
 
 def _by_flag(path: str, values: list[str], _around: Around) -> Speaker | None:
@@ -359,6 +374,7 @@ def chats_inside(
     *,
     is_known: bool = False,
     around: Around | None = None,
+    name: str = "",
     depth: int = _MAX_DEPTH,
 ) -> list[Row]:
     """Return the conversations in a document: of apps only, if `is_known`.
@@ -370,26 +386,29 @@ def chats_inside(
     if isinstance(value, dict):
         around = around.inside(value)
         inside = list(value.values())
-        by_id = [inside] if len(inside) > 1 and inside == objects(inside) else []
+        by_id = [(name, inside)] if len(inside) > 1 and inside == objects(inside) else []
     else:
         inside, by_id = [value], []
-    for one in [*by_id, *inside]:
+    for key, one in [*by_id, *(value.items() if isinstance(value, dict) else [(name, value)])]:
         listed = [_unwrapped(each) for each in objects(one)] or _said_pairs(one)
         if any(find_app(each) is not None for each in listed[:_EVENTS]):
             return _app_chats(listed, roles)
         flats = [] if is_known else [_flat(each) for each in listed]
-        if flats and (speaker := find_speaker(flats, around)) is not None:
+        if flats and (speaker := find_speaker(flats, around, key)) is not None:
             return _conversation(flats, speaker, around)
         if flats:
             check_people(flats)
     apart = around._replace(holders=(), opening="", leaf=None)  # what is in a list has its own
-    below = [(each, apart) for one in inside for each in objects(one)]
-    below += [(one, around) for one in inside if isinstance(one, dict)]
+    below = [("", each, apart) for one in inside for each in objects(one)]
+    if isinstance(value, dict):
+        below += [(key, one, around) for key, one in value.items() if isinstance(one, dict)]
     return [
         row
-        for one, known in below
+        for key, one, place in below
         if depth
-        for row in chats_inside(one, roles, is_known=is_known, around=known, depth=depth - 1)
+        for row in chats_inside(
+            one, roles, is_known=is_known, around=place, name=key, depth=depth - 1
+        )
     ]
 
 
@@ -448,7 +467,8 @@ def join_messages(
     The messages must name their conversation, or have times and be those of one user.
     """
     flats = [_flat(one) for one in objects(first)]
-    speaker = find_speaker(flats, Around(named=named))
+    has_threads = any(_first_named(one, THREADS) is not None for one in flats)
+    speaker = find_speaker(flats, Around(named=named), "conversation" if has_threads else "")
     if speaker is None:
         if len(flats) > 1:
             check_people(flats)

@@ -172,6 +172,13 @@ def _activity(value: Row) -> Iterator[Row]:
         yield _conversation([("user", _VERBS.sub("", title, 1)), ("assistant", "\n\n".join(pages))])
 
 
+def _faq(value: Row) -> Iterator[Row]:
+    """Yield the questions of a page with FAQs in JSON-LD."""
+    for one in objects(value["mainEntity"]):
+        answer = html_text(str(path_of(one, "acceptedAnswer.text") or ""))
+        yield {"prompt": one.get("name"), "completion": answer}
+
+
 def _cohere(value: Row) -> Iterator[Row]:
     said = [(one.get("role"), str(one.get("message"))) for one in objects(value["chat_history"])]
     answer = text_of(value.get("response") or value.get("text") or value.get("completion"))
@@ -192,6 +199,7 @@ _CALLS: Final = (
     ("body", "response"),  # the lines of a batch, joined
     ("input.inputBodyJson", "output.outputBodyJson"),  # Bedrock
     ("request_body", "response_body"),  # proxies
+    ("inputs", "outputs"),  # LangSmith
 )
 
 
@@ -228,8 +236,10 @@ def _logged(value: Row) -> Iterable[Row] | None:
         messages = [*objects(call.get("messages")), said]
         kept = {key: call[key] for key in ("system", "tools") if call.get(key)}
         return [{"messages": messages, **kept}]
+    if isinstance(call.get("content"), list):
+        return apis.anthropic(call)
     export = find_export(call)
-    return [] if export is None else export(call)
+    return None if export is None else export(call)
 
 
 # Support desks
@@ -268,6 +278,7 @@ _EXPORTS: Final = (
     _if(lambda v: any("versions" in one for one in objects(v.get("messages"))), _versions),
     _if(lambda v: v.get("header") in _ACTIVITY and "title" in v, _activity),
     _if(_has("message", chat_history=list), _cohere),
+    _if(_has(mainEntity=list), _faq),
     _if(_has("ideal", input=list), _ideal),
     _logged,
     _if(lambda v: bool(objects(path_of(v, "sample.output"))), _sample),

@@ -192,9 +192,13 @@ def are_plain(turns: Any) -> bool:
     """Return whether a list has turns with usual fields, or texts: it needs no other reader."""
     if isinstance(turns, list) and all(isinstance(turn, str) for turn in turns):
         return True
-    return are_turns(turns) and all(
-        isinstance(content_of(turn), str) or "parts" not in turn for turn in turns
-    )
+    if not are_turns(turns) or any("parts" in one and not _has_text(one) for one in turns):
+        return False
+    return any(content_of(one) is not None or "tool_calls" in one for one in turns)
+
+
+def _has_text(turn: Mapping[str, Any]) -> bool:
+    return isinstance(content_of(turn), str)
 
 
 def parse_transcript(text: Any) -> list[Row] | None:
