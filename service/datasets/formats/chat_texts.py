@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from service.datasets.formats.chat_apps import Post, conversations_of
-from service.datasets.formats.message_search import role_named
 from service.datasets.formats.options import Record
+from service.datasets.formats.turn_forms import role_named
 from service.datasets.rows.lines import read_lines
 
 _HEAD_BYTES: Final = 64 * 1024

@@ -258,6 +258,13 @@ def _rows_of_document(value: Row, options: FormatOptions) -> list[Any]:
     arrays = {
         name: c for name, c in value.items() if isinstance(c, list) and c and isinstance(c[0], dict)
     }
+    if not arrays:  # the rows can be in an object, beside those with facts about them
+        below = [
+            rows
+            for one in columns
+            if isinstance(one, dict) and (rows := _rows_of_document(one, options))
+        ]
+        return below[0] if len(below) == 1 else []
     rows = next(iter(arrays.values()), [])
     return rows if len(arrays) == 1 and not are_turns(rows) else []
 

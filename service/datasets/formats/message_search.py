@@ -25,7 +25,7 @@ from service.datasets.formats.chat_apps import (
     text_of,
 )
 from service.datasets.formats.options import Record
-from service.datasets.formats.turn_forms import SPEAKERS
+from service.datasets.formats.turn_forms import SPEAKERS, role_named, words_of
 from service.datasets.passages import html_text
 
 Row = dict[str, Any]
@@ -33,7 +33,6 @@ Row = dict[str, Any]
 _MAX_DEPTH: Final = 5  # of a document in which messages are looked for
 _SAMPLE: Final = 200  # messages that decide about the fields
 _EVENTS: Final = 3  # messages of an app, of which the first can be another kind of event
-_WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_a-zA-Z]+")
 
 
 def _set(words: str) -> frozenset[str]:
@@ -43,13 +42,8 @@ def _set(words: str) -> frozenset[str]:
 _SPEAKER: Final = _set(
     "role type sender from author speaker direction by participant kind source user name event"
 )
-_PERSON: Final = _set("id uuid name email username author from sender user login by")
 _PEOPLE: Final = _set("users participants members people agents customers visitors")
 _ASKERS: Final = _set("requester reporter customer contact client visitor cc collaborator follower")
-_FILLERS: Final = _set(
-    "message msg reply response utterance input turn live virtual end api automated human service"
-)
-_STAFF: Final = _set("agent bot assistant support staff representative service")
 _ASSIGNED: Final = _set("assignee assigned")
 _ORGANIZATION: Final = _set("customer contact client visitor lead")
 _FLAGS: Final = SPEAKERS | {"me": "assistant", "sender": "assistant"}
@@ -74,7 +68,7 @@ TIMES: Final = (
     *("message_date", "sent_at", "date", "created", "date_created", "ts", "send_date"),
     *("date_sent", "sent_date", "create_at", "origin_server_ts", "start", "start_time"),
 )
-_AUTHORS: Final = _set("author sender from user username speaker creator u who")
+_AUTHORS: Final = _set("author sender from user username speaker creator participant by u who")
 _SYSTEMS: Final = ("system", "system_instruction", "system_prompt", "preamble", "context")
 _PARENTS: Final = ("parent_id", "parent", "parent_message_uuid", "parent_message_id", "parent_uuid")
 _NAMES: Final = ("id", "uuid", "message_id")
@@ -96,14 +90,9 @@ _MARKUP: Final = re.compile(r"<(?:p|div|br|span|a|b|i|ul|ol|table|html|body)\b[^
 
 
 @lru_cache(maxsize=4096)
-def _words(name: str) -> tuple[str, ...]:
-    return tuple(word.casefold() for word in _WORD.findall(name))
-
-
-@lru_cache(maxsize=4096)
 def field_name(path: str) -> str:
     """Return the last key of a path as words with underscores, such as `created_at`."""
-    return "_".join(_words(path.rpartition(".")[2]))
+    return "_".join(words_of(path.rpartition(".")[2]))
 
 
 def _flat(value: Row, depth: int = 3) -> Row:
@@ -125,18 +114,6 @@ def _first_named(flat: Row, names: Sequence[str]) -> Any:
         if (name := field_name(path)) in names and value not in (None, "", [], {})
     ]
     return flat[min(ranked, key=lambda one: one[0])[1]] if ranked else None
-
-
-@lru_cache(maxsize=4096)
-def role_named(value: str) -> str | None:
-    """Return the role that a word names, such as “Agent”, “HumanMessage” or “outbound-api”."""
-    if (role := SPEAKERS.get(value.strip().casefold())) is not None:
-        return role
-    words = _words(value)
-    roles = {SPEAKERS.get(word) for word in set(words) - _FILLERS}
-    if None not in roles and words and words[-1] in _STAFF:  # such as “customer support”
-        return "assistant"
-    return roles.pop() if len(roles) == 1 else None
 
 
 class Speaker(NamedTuple):
@@ -169,12 +146,12 @@ class Around(NamedTuple):
         flat = _flat(value, 2)
         people, askers, assigned = dict(self.people), set(self.askers), set[str]()
         for path, one in flat.items():
-            words = set(_words(path))
+            words = set(words_of(path))
             if words & _PEOPLE:
                 people |= _people(list(one.values()) if isinstance(one, dict) else one, words)
             ids = one if isinstance(one, list) else [one]
             ids = [str(each) for each in ids if isinstance(each, str | int)]
-            if _words(path)[-1:] and words & (_ASKERS | _ASSIGNED) and _is_person(path):
+            if words_of(path)[-1:] and words & (_ASKERS | _ASSIGNED) and _is_person(path):
                 (assigned if words & _ASSIGNED else askers).update(ids)
         named = {
             field_name(path): one for path, one in reversed(flat.items()) if isinstance(one, str)
@@ -185,13 +162,13 @@ class Around(NamedTuple):
             (*self.holders, flat, *(_flat(one) for one in value.values() if isinstance(one, dict))),
             named.get("description_text") or named.get("description") or self.opening,
             _system_of(flat) or self.system,
-            next((one for path, one in flat.items() if "current" in _words(path)), self.leaf),
+            next((one for path, one in flat.items() if "current" in words_of(path)), self.leaf),
             self.named,
         )
 
 
 def _is_person(path: str) -> bool:
-    last = _words(path)[-1]
+    last = words_of(path)[-1]
     return last in ("id", "ids", "name", "email") or path.count(".") == 0
 
 
@@ -204,9 +181,9 @@ def _people(listed: Any, words: set[str]) -> dict[str, str]:
     group = next((role_named(word.removesuffix("s")) for word in words if word.endswith("s")), None)
     found: dict[str, str] = {}
     for person in objects(listed):
-        roles = [role_named(str(person[key])) for key in person if _SPEAKER & set(_words(key))]
+        roles = [role_named(str(person[key])) for key in person if _SPEAKER & set(words_of(key))]
         role = next(filter(None, roles), group)
-        ids = [one for key, one in person.items() if _words(key)[-1:] in (("id",), ("name",))]
+        ids = [one for key, one in person.items() if words_of(key)[-1:] in (("id",), ("name",))]
         found |= {str(one): role for one in ids if role is not None}
     return found
 
@@ -216,7 +193,7 @@ def find_speaker(flats: list[Row], around: Around, name: str = "") -> Speaker | 
 
     What the user wrote may be before the list, whose name is `name`.
     """
-    is_sure = bool(_SURE_LISTS & set(_words(name))) or any(
+    is_sure = bool(_SURE_LISTS & set(words_of(name))) or any(
         (one.get(path) and field_name(path) in _SURE_TEXTS)
         for one in flats[:_EVENTS]
         for path in one
@@ -246,7 +223,7 @@ def find_speaker(flats: list[Row], around: Around, name: str = "") -> Speaker | 
 
 def _is_author(path: str) -> bool:
     """Return whether a field names a person, such as `sender`, `user.name` or `author_id`."""
-    words = [word for part in path.split(".")[-2:] for word in _words(part)]
+    words = [word for part in path.split(".")[-2:] for word in words_of(part)]
     return words[-1] in _AUTHORS or (
         bool(_AUTHORS & set(words)) and words[-1] in ("name", "id", "email")
     )
@@ -270,23 +247,23 @@ def check_people(flats: list[Row]) -> None:
 
 
 def _by_words(path: str, values: list[str], _around: Around) -> Speaker | None:
-    if not _SPEAKER & set(_words(path.rpartition(".")[2])):
+    if not _SPEAKER & set(words_of(path.rpartition(".")[2])):
         return None
     if field_name(path) in ("direction", "message_type") and _CODES.keys() & set(values):
         return Speaker(path, _CODES, is_sure=False)
     roles = {value: role for value in set(values) if (role := role_named(value)) is not None}
-    askers = {value for value in roles if _ORGANIZATION & set(_words(value))}
+    askers = {value for value in roles if _ORGANIZATION & set(words_of(value))}
     if askers and "assistant" not in roles.values():  # where staff are users of the tool
         roles |= dict.fromkeys(roles.keys() - askers, "assistant")
     said = [roles[value] for value in values if value in roles]
     if set(said) == {"user", "system"} and all(a != b for a, b in pairwise(said)):
         roles |= {value: "assistant" for value, role in roles.items() if role == "system"}
-    words = {word for part in path.split(".")[-2:] for word in _words(part)}
+    words = {word for part in path.split(".")[-2:] for word in words_of(part)}
     return Speaker(path, roles, is_sure=bool(words & _SURE_SPEAKERS))
 
 
 def _by_flag(path: str, values: list[str], _around: Around) -> Speaker | None:
-    roles = {_FLAGS[word] for word in _words(path.rpartition(".")[2]) if word in _FLAGS}
+    roles = {_FLAGS[word] for word in words_of(path.rpartition(".")[2]) if word in _FLAGS}
     if len(roles) != 1 or not {one.casefold() for one in values} <= {"true", "false", "0", "1"}:
         return None
     role = roles.pop()
@@ -300,7 +277,7 @@ def _by_flag(path: str, values: list[str], _around: Around) -> Speaker | None:
 def _by_person(path: str, values: list[str], around: Around) -> Speaker | None:
     known = dict.fromkeys(around.askers, "user") | dict(around.people)
     is_known = bool(known.keys() & set(values)) or bool(around.askers and around.opening)
-    if not is_known or not _PERSON & set(_words(path)):
+    if not is_known or not _is_author(path):
         return None
     return Speaker(path, known, "assistant" if around.askers else None)
 
@@ -349,7 +326,7 @@ def _is_hidden(message: Row, kinds: Collection[str]) -> bool:
         if name in _STATES and str(one).casefold() in _STATES[name]:
             return True
         if name in _KINDS and isinstance(one, str):
-            kind = "_".join(_words(one))
+            kind = "_".join(words_of(one))
             if _NOTE.fullmatch(kind) or (kind == "comment" and "message" in kinds):
                 return True
     return False

@@ -11,7 +11,6 @@ from service.datasets.checks.issues import RowIssues, printable
 from service.datasets.checks.negative_labels import CONTEXTS, as_label, check_negative_fields
 from service.datasets.formats.options import FormatOptions, Shape
 from service.datasets.formats.turn_forms import (
-    SPEAKERS,
     are_turns,
     as_message,
     content_of,
@@ -19,6 +18,7 @@ from service.datasets.formats.turn_forms import (
     parse_json_text,
     parse_prompt,
     parse_transcript,
+    role_named,
     role_of,
     strip_next_turn,
     text_parts,
@@ -433,7 +433,7 @@ def _make_sharegpt(found: RowIssues, taken: Row, options: FormatOptions) -> Row 
             found.add("not_an_object", at, found="bare value")
             return None
         speaker = turn.get("from", role_of(turn))
-        role = options.roles.get(str(speaker)) or SPEAKERS.get(str(speaker).strip().casefold())
+        role = options.roles.get(str(speaker)) or role_named(str(speaker))
         if role is None and "assistant" in options.roles.values():
             role = "user"
         if role is None:
@@ -544,13 +544,19 @@ def _make_labeled(found: RowIssues, taken: Row, options: FormatOptions) -> Row |
     return labeled
 
 
+_TEXT_NAMES = ("value", "text", "content", "raw", "output")
+
+
 def _messages_of_field(found: RowIssues, taken: Row, field: str, role: str) -> list[Row] | None:
     """Return a field that has messages, or a text as one message of `role`."""
     value = parse_json_text(taken.get(field))
     if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
         return [as_message(turn, {}) for turn in value]
-    if isinstance(value, dict) and isinstance(value.get("value"), str):
-        taken = {**taken, field: value["value"]}  # the answer before its aliases
+    if are_turns([value]):
+        return [as_message(value, {})]
+    if isinstance(value, dict):  # such as an answer before its aliases
+        texts = (value[name] for name in _TEXT_NAMES if isinstance(value.get(name), str))
+        taken = {**taken, field: next(texts, value)}
     if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
         taken = {**taken, field: value[0]}  # answers that are all right, such as spellings
     text = _text_of_field(found, taken, field)

@@ -23,7 +23,7 @@ from service.datasets.formats.chat_apps import (
     plain_turns,
     text_of,
 )
-from service.datasets.formats.turn_forms import SPEAKERS, parse_json_text
+from service.datasets.formats.turn_forms import SPEAKERS, are_turns, parse_json_text
 from service.datasets.passages import html_text
 
 Row = dict[str, Any]
@@ -154,7 +154,8 @@ def _versions(value: Row) -> Iterator[Row]:
     for message in objects(value["messages"]):
         versions, at = objects(message.get("versions")), message.get("currentlySelected")
         one = versions[at] if isinstance(at, int) and at < len(versions) else {}
-        blocks = [*objects(one.get("steps")), one]
+        steps = objects(one.get("steps"))
+        blocks = [*(step for step in steps if path_of(step, "style.type") != "thinking"), one]
         texts = [text_of(block.get("content")) for block in blocks]
         said.append((one.get("role"), "\n\n".join(text for text in texts if text)))
     yield _conversation(said, text_of(value.get("systemPrompt")))
@@ -219,6 +220,23 @@ def _bodies(value: Row) -> list[Row]:
     return [value] if is_stored else []
 
 
+_SPAN: Final = re.compile(r"(.*)\binput[._]messages")
+
+
+def _span(value: Row) -> list[Row] | None:
+    """Return the messages in a span of OpenInference or OpenTelemetry."""
+    flat = {**value, **(value["attributes"] if isinstance(value.get("attributes"), dict) else {})}
+    for key in flat:
+        if _SPAN.fullmatch(key) and (output := key.replace("input", "output")) in flat:
+            said = [
+                {name.removeprefix("message."): text for name, text in one.items()}
+                for part in (key, output)
+                for one in objects(parse_json_text(flat[part]))
+            ]
+            return [{"messages": said}] if are_turns(said) else None
+    return None
+
+
 _ANSWER: Final = ("role", "content", "tool_calls", "refusal")
 
 
@@ -281,6 +299,7 @@ _EXPORTS: Final = (
     _if(_has(mainEntity=list), _faq),
     _if(_has("ideal", input=list), _ideal),
     _logged,
+    _span,
     _if(lambda v: bool(objects(path_of(v, "sample.output"))), _sample),
     _if(apis.is_anthropic, apis.anthropic),
     _if(apis.is_responses, apis.responses),

@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from service.chat_content import join_texts
@@ -15,7 +16,7 @@ SPEAKERS = {
     "human": "user", "user": "user", "prompter": "user", "customer": "user",
     "gpt": "assistant", "assistant": "assistant", "bot": "assistant", "chatgpt": "assistant",
     "model": "assistant", "bing": "assistant", "bard": "assistant", "chatbot": "assistant",
-    "ai": "assistant", "gemini": "assistant",
+    "ai": "assistant", "gemini": "assistant", "api": "assistant",
     "client": "user", "visitor": "user", "requester": "user", "end-user": "user",
     "contact": "user", "consumer": "user", "guest": "user", "caller": "user",
     "inbound": "user", "incoming": "user", "outbound": "assistant", "outgoing": "assistant",
@@ -31,6 +32,14 @@ SPEAKERS = {
     "system": "system", "developer": "developer",
     "tool": "tool", "function": "function", "observation": "tool", "function_call": "function_call",
 }  # fmt: skip
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_a-zA-Z]+")
+_FILLERS = frozenset(
+    (
+        *("message", "msg", "reply", "response", "utterance", "input", "turn"),
+        *("live", "virtual", "automated", "human", "end", "service"),
+    )
+)
+_STAFF = frozenset(["agent", "bot", "assistant", "support", "staff", "representative", "service"])
 _ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
 _ROLE_FIELDS = ("role", "from", "speaker", "author")
 _TEXT_FIELDS = ("content", "value", "text", "parts")
@@ -162,11 +171,29 @@ def as_message(turn: Any, roles: Mapping[str, str]) -> Any:
     return message
 
 
+@lru_cache(maxsize=4096)
+def words_of(name: str) -> tuple[str, ...]:
+    """Return the words of a name, such as `createdAt`, in lower case."""
+    return tuple(word.casefold() for word in _WORD.findall(name))
+
+
+@lru_cache(maxsize=4096)
+def role_named(value: str) -> str | None:
+    """Return the role that a word names, such as “Agent”, “HumanMessage” or “outbound-api”."""
+    if (role := SPEAKERS.get(value.strip().casefold())) is not None:
+        return role
+    words = words_of(value)
+    roles = {SPEAKERS.get(word) for word in set(words) - _FILLERS}
+    if None not in roles and words and words[-1] in _STAFF:  # such as “customer support”
+        return "assistant"
+    return roles.pop() if len(roles) == 1 else None
+
+
 def standard_role(speaker: str, roles: Mapping[str, str]) -> str | None:
     """Return the role of a speaker, or None if it is unknown."""
     if speaker in roles:
         return roles[speaker]
-    return speaker if speaker in _ROLES else SPEAKERS.get(speaker.strip().casefold())
+    return speaker if speaker in _ROLES else role_named(speaker)
 
 
 def has_openai_messages(row: Any) -> bool:
