@@ -129,6 +129,8 @@ def _unfold_json_column(records: Iterator[Record], options: FormatOptions) -> Un
         return Unfolded(read_messages(whole, options.roles), True)
     if (export := find_export(cells)) is not None:
         return Unfolded(_exported_rows(whole, export), True)
+    if _holds_transcripts(cells, options):
+        return Unfolded(_map_values(whole, _convert_transcript), True)
     if forms_shape(list(cells), options):
         return Unfolded(whole, False)
     values, named = [one.value for one in first], assistants(options.roles)

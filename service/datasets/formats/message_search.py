@@ -223,10 +223,15 @@ def find_speaker(flats: list[Row], around: Around, name: str = "") -> Speaker | 
 
 def _is_author(path: str) -> bool:
     """Return whether a field names a person, such as `sender`, `user.name` or `author_id`."""
-    words = [word for part in path.split(".")[-2:] for word in words_of(part)]
-    return words[-1] in _AUTHORS or (
-        bool(_AUTHORS & set(words)) and words[-1] in ("name", "id", "email")
+    last = words_of(path)[-1:]
+    return bool(_AUTHORS.intersection(last)) or (
+        bool(_AUTHORS & _last_words(path)) and last[0] in ("name", "id", "email")
     )
+
+
+def _last_words(path: str) -> frozenset[str]:
+    """Return the words of a field and of the object that holds it."""
+    return frozenset(word for part in path.split(".")[-2:] for word in words_of(part))
 
 
 def _by_name(path: str, values: list[str], around: Around) -> Speaker | None:
@@ -258,8 +263,7 @@ def _by_words(path: str, values: list[str], _around: Around) -> Speaker | None:
     said = [roles[value] for value in values if value in roles]
     if set(said) == {"user", "system"} and all(a != b for a, b in pairwise(said)):
         roles |= {value: "assistant" for value, role in roles.items() if role == "system"}
-    words = {word for part in path.split(".")[-2:] for word in words_of(part)}
-    return Speaker(path, roles, is_sure=bool(words & _SURE_SPEAKERS))
+    return Speaker(path, roles, is_sure=bool(_last_words(path) & _SURE_SPEAKERS))
 
 
 def _by_flag(path: str, values: list[str], _around: Around) -> Speaker | None:
@@ -276,8 +280,8 @@ def _by_flag(path: str, values: list[str], _around: Around) -> Speaker | None:
 
 def _by_person(path: str, values: list[str], around: Around) -> Speaker | None:
     known = dict.fromkeys(around.askers, "user") | dict(around.people)
-    is_known = bool(known.keys() & set(values)) or bool(around.askers and around.opening)
-    if not is_known or not _is_author(path):
+    is_named = bool(known.keys() & set(values)) and bool(_AUTHORS & _last_words(path))
+    if not is_named and not (around.askers and around.opening and _is_author(path)):
         return None
     return Speaker(path, known, "assistant" if around.askers else None)
 

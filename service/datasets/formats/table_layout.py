@@ -16,6 +16,7 @@ from service.datasets.formats.chat_apps import app_table, seconds, text_of
 from service.datasets.formats.message_search import TEXTS, THREADS, TIMES, field_name, without_notes
 from service.datasets.formats.options import FormatOptions, Record
 from service.datasets.formats.shapes import find_shape, is_known
+from service.datasets.formats.turn_forms import role_named
 
 _ROLES = (
     *("role", "sender_type", "author_type", "author_role", "sender_role", "user_type"),
@@ -119,7 +120,21 @@ def _make_conversation(
         {"from": value.get(spread.role, ""), "value": _plain(value.get(spread.text, ""))}
         for value in _sort_messages(without_notes(said), spread.order)
     ]
-    return Record(first, {"conversations": turns}, None, warnings)
+    return Record(first, {"conversations": _merged(turns)}, None, warnings)
+
+
+def _merged(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Join texts that a user or an assistant wrote one after another."""
+    made: list[dict[str, Any]] = []
+    for turn in turns:
+        last = made[-1] if made else {"from": None, "value": None}
+        are_texts = isinstance(last["value"], str) and isinstance(turn["value"], str)
+        is_same = last["from"] == turn["from"] and are_texts and turn["value"].strip()
+        if is_same and role_named(str(turn["from"])) in ("user", "assistant"):
+            made[-1] = {**last, "value": f"{last['value']}\n{turn['value']}"}
+        else:
+            made.append(turn)
+    return made
 
 
 def _plain(content: Any) -> Any:
