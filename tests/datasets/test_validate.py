@@ -48,6 +48,7 @@ def write(folder: Path, *rows: Any) -> Path:
 
 
 GOOD_ROWS: list[Any] = [
+    chat(USER, ANSWER | {"prefix": True, "audio": None, "annotations": []}),
     chat(USER, ANSWER),
     chat({"role": "system", "content": "s"}, USER, ANSWER, USER, ANSWER),
     chat({"role": "developer", "content": "s"}, USER, ANSWER),

@@ -45,14 +45,15 @@ def report_unknown(
 ) -> None:
     """Add a warning for each field that is not part of the format, or a note for one of a row.
 
-    Most data sets have columns that describe their rows.
+    Most data sets have columns that describe their rows. In messages, APIs write fields without a
+    value, such as `audio`, and Mistral's API whether an answer was begun by the request (`prefix`).
     """
     for key in owner:
         if key in known:
             continue
-        if at:
+        if at and key != "prefix" and owner[key] not in (None, False, "", [], {}):
             found.add("unknown_field", pointer_to(at, key), field=printable(key))
-        else:
+        elif not at:
             found.add("unused_column", pointer_to(at, key), column=printable(key))
 
 

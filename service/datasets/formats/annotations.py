@@ -83,13 +83,6 @@ def _rank(message: Row) -> float:
     return math.inf if rank is None or math.isnan(rank) else rank
 
 
-def thread(value: Row) -> Iterator[Row]:
-    """Yield a thread of Open Assistant."""
-    said = objects(value["thread"])
-    turns = [{"from": one.get("role"), "value": one.get("text")} for one in said]
-    yield {"conversations": turns}
-
-
 # Questions and annotations
 
 
@@ -257,7 +250,7 @@ class Compared(NamedTuple):
 
 
 _COMPARED: Final = (
-    # Chatbot Arena, its competition on Kaggle, PKU-SafeRLHF, SHP, HelpSteer
+    # Chatbot Arena, its competition on Kaggle, PKU-SafeRLHF, SHP, HelpSteer 2 and 3
     Compared("conversation_a", "conversation_b", "winner", ("model_a", "a"), ("model_b", "b")),
     Compared("response_a", "response_b", "winner_model_a", ("1", "1.0", "true"), ("0", "false")),
     Compared("response_a", "response_b", "winner", ("model_a", "a"), ("model_b", "b")),
@@ -266,6 +259,7 @@ _COMPARED: Final = (
     Compared(
         "response_1", "response_2", "preference_strength", ("-3", "-2", "-1"), ("1", "2", "3")
     ),
+    Compared("response1", "response2", "overall_preference", ("-3", "-2", "-1"), ("1", "2", "3")),
 )
 _TIE: Final = ("1", "1.0", "true")
 _RANKED: Final = ("answers", "completions", "responses", "candidates")
@@ -277,31 +271,24 @@ _SCORES: Final = (
 """Fields of an answer's worth, and whether more is better."""
 
 
-def _compared(value: Row) -> Compared | None:
-    return next(
+def compared(value: Row) -> list[Row] | None:
+    """Return the preference in a value with two answers, unless nobody won."""
+    found = next(
         (one for one in _COMPARED if {one.first, one.second, one.judge} <= value.keys()), None
     )
-
-
-def is_compared(value: Row) -> bool:
-    """Return whether a value has two answers, and which is better."""
-    return _compared(value) is not None
-
-
-def compared(value: Row) -> Iterator[Row]:
-    """Yield the preference in a value with two answers, unless nobody won."""
-    found = _compared(value)
-    if found is None or str(value.get("winner_tie")).casefold() in _TIE:
-        return
+    if found is None:
+        return None
     judged = str(value[found.judge]).casefold()
-    if judged in (*found.is_first, *found.is_second):
-        both = [value[found.first], value[found.second]]
-        row = preference(_question_of(value), both, int(judged in found.is_second))
-        yield {key: one for key, one in row.items() if one is not None}
+    is_tie = str(value.get("winner_tie")).casefold() in _TIE
+    if is_tie or judged not in (*found.is_first, *found.is_second):
+        return []
+    both = [value[found.first], value[found.second]]
+    row = preference(_question_of(value), both, int(judged in found.is_second))
+    return [{key: one for key, one in row.items() if one is not None}]
 
 
 def _question_of(value: Row) -> Any:
-    names = (*_PROMPTS, "history", "title")
+    names = (*_PROMPTS, "history", "title", "context")
     return next((value[name] for name in names if value.get(name) is not None), None)
 
 
@@ -330,17 +317,14 @@ def _ranked(value: Row) -> list[tuple[float, Any]]:
     return []
 
 
-def is_ranked(value: Row) -> bool:
-    """Return whether a value has a question, and several answers with ranks or scores."""
-    return _question_of(value) is not None and bool(_ranked(value))
-
-
-def ranked(value: Row) -> Iterator[Row]:
-    """Yield the preference of the best answer over the worst, unless both are worth the same."""
-    answers = _ranked(value)
+def ranked(value: Row) -> list[Row] | None:
+    """Return the preference of the best answer over the worst, unless both are worth the same."""
+    asked = _question_of(value)
+    answers = _ranked(value) if asked is not None else []
+    if not answers:
+        return None
     (best, chosen), (worst, rejected) = answers[0], answers[-1]
-    if best > worst:
-        yield preference(_question_of(value), [chosen, rejected], 0)
+    return [preference(asked, [chosen, rejected], 0)] if best > worst else []
 
 
 # Questions with choices
@@ -363,27 +347,23 @@ def choices_of(value: Row) -> dict[str, str]:
     return {str(name): str(text) for name, text in zip(names, texts, strict=True)}
 
 
-def is_choice(value: Row) -> bool:
-    """Return whether a value is a question with choices and the right one."""
-    return isinstance(value.get("question"), str) and _right(value) is not None
-
-
-def _right(value: Row) -> str | None:
+def _right(value: Row, choices: Mapping[str, str]) -> str | None:
     """Return the letter of the right choice, which may be given as a number from 0, or a text."""
-    choices = choices_of(value)
     keys = ("answer", "answerKey", "answer_key", "label", "correct_answer", "target")
     given = str(next((value[key] for key in keys if value.get(key) is not None), ""))
     if given.isdecimal() and given not in choices and int(given) < len(choices):
         return list(choices)[int(given)]
-    named = [name for name, text in choices.items() if given in (name, text)]
-    return named[0] if named else None
+    return next((name for name, text in choices.items() if given in (name, text)), None)
 
 
-def choice(value: Row) -> Iterator[Row]:
-    """Yield a question with its choices, and the right one as the answer."""
-    listed = [f"{name}. {text}" for name, text in choices_of(value).items()]
-    right = next(line for line in listed if line.startswith(f"{_right(value)}. "))
-    yield {"prompt": "\n".join((f"{value['question']}\n", *listed)), "completion": right}
+def choice(value: Row) -> list[Row] | None:
+    """Return a question with its choices, and the right one as the answer."""
+    choices = choices_of(value) if isinstance(value.get("question"), str) else {}
+    if (right := _right(value, choices)) is None:
+        return None
+    listed = {name: f"{name}. {text}" for name, text in choices.items()}
+    asked = "\n".join((f"{value['question']}\n", *listed.values()))
+    return [{"prompt": asked, "completion": listed[right]}]
 
 
 def story(value: Row) -> Iterator[Row]:

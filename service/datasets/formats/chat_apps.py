@@ -15,6 +15,7 @@ import html
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
 
 from service.datasets.checks.issues import refuse
@@ -28,8 +29,6 @@ CHAT: Final = "number of the chat"
 
 _FIRST_MS: Final = 1e11  # larger times are in milliseconds
 _GAP_S: Final = 6 * 3600  # of silence, after which a new conversation begins
-_MAX_DEPTH: Final = 5  # of a document in which a chat is looked for
-_SAMPLE: Final = 3  # messages of a chat, of which the first can be another kind of event
 
 
 class Post(NamedTuple):
@@ -70,44 +69,6 @@ def app_table(columns: Iterable[str]) -> bool:
     return any(fields.needs <= names for fields in _TABLE)
 
 
-def messages_inside(value: Any, depth: int = _MAX_DEPTH) -> list[list[Row]]:
-    """Return the chats in a document of a chat app: each is a list of messages."""
-    if isinstance(value, list):
-        messages = [_unwrapped(one) for one in objects(value)]
-        if any(find_app(one) is not None for one in messages[:_SAMPLE]):
-            return [messages]
-        inside = messages
-    else:
-        inside = list(value.values()) if isinstance(value, dict) else []
-    return [chat for one in inside if depth for chat in messages_inside(one, depth - 1)]
-
-
-def _unwrapped(value: Row) -> Row:
-    """Return the object in an object with one key, such as {"note": {…}}."""
-    inside = next(iter(value.values())) if len(value) == 1 else None
-    return inside if isinstance(inside, dict) else value
-
-
-# What a customer asked, if it is beside the messages of a ticket.
-_OPENINGS: Final = ("description_text", "description", "helpdesk_ticket.description")
-
-
-def read_chats(value: Row, roles: Mapping[str, str]) -> Iterator[Row]:
-    """Yield the conversations in a document of a chat app. Raises DatasetError."""
-    for messages in messages_inside(value):
-        posts = [
-            post
-            for one in messages
-            if (app := find_app(one)) is not None
-            for post in app.posts(one)
-        ]
-        opening = next(filter(None, (path_of(value, path) for path in _OPENINGS)), None)
-        if isinstance(opening, str) and posts and posts[0].is_bot is not None:
-            first = posts[0]._replace(text=opening, at=float("-inf"), is_bot=False)
-            posts = posts if opening == posts[0].text else [first, *posts]
-        yield from (record.value for record in conversations_of(posts, roles))
-
-
 def read_messages(records: Iterable[Record], roles: Mapping[str, str]) -> Iterator[Record]:
     """Yield the conversations in records that are messages, and unreadable records.
 
@@ -133,6 +94,11 @@ def read_messages(records: Iterable[Record], roles: Mapping[str, str]) -> Iterat
     yield from conversations_of(posts, roles)
 
 
+def assistants(roles: Mapping[str, str]) -> frozenset[str]:
+    """Return the names of those who are the assistant."""
+    return frozenset(author for author, role in roles.items() if role == "assistant")
+
+
 def conversations_of(posts: Iterable[Post], roles: Mapping[str, str]) -> list[Record]:
     """Return the conversations in the messages of a chat, in the order of their first lines.
 
@@ -140,7 +106,7 @@ def conversations_of(posts: Iterable[Post], roles: Mapping[str, str]) -> list[Re
     """
     found: list[Record] = []
     posts = [post for post in posts if post.text.strip()]
-    named = {author for author, role in roles.items() if role == "assistant"}
+    named = set(assistants(roles))
     if not any(named.intersection(post.names) for post in posts):
         named = set()
         if posts and all(post.is_bot is None for post in posts):
@@ -186,13 +152,15 @@ def _at_silences(posts: list[Post]) -> Iterator[list[Post]]:
 
 def seconds(written: Any) -> float | None:
     """Return a time as a number of seconds, from ISO 8601, words or a number, also of ms."""
+    if written is None:
+        return None
     try:
         number = float(written)
         return number / 1000 if number > _FIRST_MS else number
     except (TypeError, ValueError, OverflowError):
         pass
-    text = str(written).replace("/", "-").replace("\u202f", " ")
-    for parse in (datetime.fromisoformat, _in_words):
+    text = str(written).replace("/", "-").replace("\u202f", " ").replace(" UTC", "+00:00")
+    for parse in (datetime.fromisoformat, parsedate_to_datetime, _in_words):
         try:
             return parse(text).timestamp()
         except (TypeError, ValueError):
@@ -201,7 +169,7 @@ def seconds(written: Any) -> float | None:
 
 
 def _in_words(text: str) -> datetime:
-    return datetime.strptime(text.replace("UTC", "+0000"), "%A, %B %d, %Y at %I:%M:%S %p %z")
+    return datetime.strptime(text, "%A, %B %d, %Y at %I:%M:%S %p%z")
 
 
 def objects(value: Any) -> list[Row]:
@@ -246,7 +214,10 @@ def text_of(written: Any) -> str:
     if isinstance(written, list):
         blocks = [one for one in objects(written) if one.get("type", "text") in _TEXT_BLOCKS]
         texts = (one.get("text", one.get("value")) for one in blocks)
-        plain = (at_path(text, "content") if isinstance(text, dict) else text for text in texts)
+        plain = (
+            text.get("content", text.get("value")) if isinstance(text, dict) else text
+            for text in texts
+        )
         return "".join(text for text in plain if isinstance(text, str))
     return written if isinstance(written, str) else ""
 
@@ -366,18 +337,15 @@ class Fields(NamedTuple):
     """The fields of an app's messages, as paths of keys with dots.
 
     A message has the keys `needs`, and is skipped unless the value at the first path of `only` is
-    one of its values, and if a path of `skip` is true. `staff` is a path and the values of those
-    who answer. Messages with the same value of `thread` belong together; "" is all of a chat.
+    one of its values. `staff` is a path and the values of those who answer.
     """
 
     needs: frozenset[str]
-    text: tuple[str, ...]
+    text: str
     names: tuple[str, ...] = ()
     at: tuple[str, ...] = ()
     staff: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
-    skip: tuple[str, ...] = ()
-    thread: str | None = None
     room: str = ""
     is_latin1: bool = False
 
@@ -387,22 +355,18 @@ class Fields(NamedTuple):
 
     def posts(self, value: Row) -> Iterator[Post]:
         """Yield what was written in a message."""
-        if (self.only and not _is_one_of(value, self.only)) or any(
-            path_of(value, path) for path in self.skip
-        ):
+        if self.only and not _is_one_of(value, self.only):
             return
-        texts = (_readable(value, path, is_latin1=self.is_latin1) for path in self.text)
-        text = next((text for text in texts if text.strip()), "")
+        text = _readable(value, self.text, is_latin1=self.is_latin1)
         names = [path_of(value, path) for path in self.names]
         if self.is_latin1:
             names = [_repaired(str(name)) for name in names] + names
         times = [str(path_of(value, path)) for path in self.at]
         yield Post(
             _names(*names),
-            "" if _NOTE.fullmatch(text) else text,
+            "" if NOTE.fullmatch(text) else text,
             seconds(" ".join(times)) if times else None,
             is_bot=_is_one_of(value, self.staff) if self.staff else None,
-            thread=None if self.thread is None else str(path_of(value, self.thread)),
             room=str(path_of(value, self.room)),
         )
 
@@ -413,19 +377,18 @@ def _is_one_of(value: Row, path_and_values: tuple[str, ...]) -> bool:
 
 
 # What apps write in place of a message.
-_NOTE: Final = re.compile(
+NOTE: Final = re.compile(
     r"(?:スタンプ|写真|画像|動画|ボイスメッセージ|ファイル)を送信しました。"
     r"|Liked a message|.{1,60} sent (?:an attachment|a photo|a sticker)\."
     r"|Reacted .{1,9} to (?:your|a) message ?|<msg>.*"
     r"|<(?:environment_context|user_instructions|INSTRUCTIONS)>[\s\S]*"
 )
 _MARKUP: Final = re.compile(r"</?[A-Za-z][^<>]*>")
-_HTML: Final = frozenset(("body", "body_html", "richText", "HtmlBody", "content", "summary"))
 
 
 def _readable(value: Row, path: str, *, is_latin1: bool) -> str:
     text = text_of(path_of(value, path))
-    if path in _HTML and _MARKUP.search(text) is not None:
+    if path == "content" and _MARKUP.search(text) is not None:
         text = html_text(text)
     return _repaired(text) if is_latin1 else text.replace("\r\n", "\n")
 
@@ -438,78 +401,24 @@ def _repaired(text: str) -> str:
         return text
 
 
-def _fields(
-    needs: str,
-    text: str,
-    *,
-    names: str = "",
-    at: str = "",
-    staff: str = "",
-    only: str = "",
-    skip: str = "",
-    thread: str | None = None,
-    room: str = "",
-    is_latin1: bool = False,
-) -> Fields:
+def _fields(needs: str, text: str, *, is_latin1: bool = False, **paths: str) -> Fields:
     """Return the fields of an app, from words."""
-    return Fields(
-        frozenset(needs.split()),
-        text=tuple(text.split()),
-        names=tuple(names.split()),
-        at=tuple(at.split()),
-        staff=tuple(staff.split()),
-        only=tuple(only.split()),
-        skip=tuple(skip.split()),
-        thread=thread,
-        room=room,
-        is_latin1=is_latin1,
-    )
+    room = paths.pop("room", "")
+    split = {name: tuple(words.split()) for name, words in paths.items()}
+    return Fields(frozenset(needs.split()), text, room=room, is_latin1=is_latin1, **split)
 
 
 _TABLE: Final = (
     # LINE Official Account Manager, DiscordChatExporter, KakaoTalk for Mac, WeChatMsg: as CSV
     _fields("送信者タイプ 送信者名 送信日 送信時刻 内容", "内容", names="送信者名",
             at="送信日 送信時刻", staff="送信者タイプ account"),
-    _fields("AuthorID Author Date Content", "Content", names="Author AuthorID", at="Date"),
-    _fields("Date User Message", "Message", names="User", at="Date"),
     _fields("Type IsSender CreateTime StrContent", "StrContent", names="Sender", at="CreateTime",
             staff="IsSender 1", only="Type 1", room="TalkerId"),
     # Messenger and Instagram, Google Chat, Teams and Skype for one person
     _fields("sender_name timestamp_ms", "content", names="sender_name", at="timestamp_ms",
             is_latin1=True),
-    _fields("creator created_date message_id", "text", names="creator.name creator.email",
-            at="created_date"),
     _fields("originalarrivaltime messagetype content", "content", names="displayName from",
             at="originalarrivaltime", only="messagetype text richtext richtext/html"),
-    # Support desks: HubSpot, Front, Gorgias, Zoho Desk, Freshdesk, Help Scout, Zendesk Chat,
-    # Salesforce, Chatwoot
-    _fields("conversationsThreadId createdAt type", "text richText", at="createdAt",
-            staff="direction outgoing", only="type message", thread="conversationsThreadId"),
-    _fields("is_inbound created_at body", "text body", at="created_at", staff="is_inbound false",
-            thread="conversation_id"),
-    _fields("from_agent body_text", "body_text body_html", at="created_datetime",
-            staff="from_agent true", only="public true none", thread="ticket_id"),
-    _fields("direction createdTime channel", "plainText content summary", at="createdTime",
-            staff="direction out", thread="ticketId"),
-    _fields("incoming private body user_id", "body_text body", at="created_at",
-            staff="incoming false", skip="private deleted", thread="ticket_id"),
-    _fields("type createdBy createdAt", "body", at="createdAt", staff="createdBy.type user",
-            only="type customer message chat phone", thread="conversation_id"),
-    _fields("type msg sender_type", "msg", at="timestamp", staff="sender_type agent trigger",
-            only="type chat.msg", thread="channel"),
-    _fields("ParentId Incoming TextBody MessageDate", "TextBody HtmlBody", at="MessageDate",
-            staff="Incoming false 0", thread="ParentId"),
-    _fields("message_type private conversation_id content", "content", at="created_at",
-            staff="message_type 1 outgoing", only="message_type 0 1 incoming outgoing",
-            skip="private", thread="conversation_id"),
-    _fields("actor_type message_parts", "message_parts", at="created_time",
-            staff="actor_type agent", only="actor_type user agent", thread="conversation_id"),
-    # Chats with models: Claude Code, Codex, SillyTavern
-    _fields("timestamp type payload", "payload.content", staff="payload.role assistant",
-            only="type response_item", thread="session"),
-    _fields("sessionId message uuid type", "message.content", staff="type assistant",
-            only="type user assistant", skip="isSidechain isMeta", thread="sessionId"),
-    _fields("is_user mes", "mes", staff="is_user false", skip="is_system", thread="chat"),
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from service.datasets.formats.chat_apps import Post, conversations_of
 from service.datasets.formats.options import Record
+from service.datasets.formats.turn_forms import role_named
 from service.datasets.rows.lines import read_lines
 
 _HEAD_BYTES: Final = 64 * 1024
@@ -35,6 +36,7 @@ _TIME: Final = (
     rf"(?: ?(?P<after>{_HALF}))?"
 )
 _STAMP: Final = rf"(?P<day>{_DAY})[,.،]?(?: (?:klo|um|kl\.|à|às|at))? ?{_TIME}"
+_CLOCK: Final = r"(?:\d{1,2}:)?\d{1,2}:\d\d(?:[.,]\d+)?"  # of a recording
 _PROGRAM: Final = r"(?!(?:TRACE|DEBUG|INFO|WARN|ERROR|FATAL|CRITICAL)\w*\b)"  # logs of programs
 _SAID: Final = rf"{_PROGRAM}(?:(?P<who>[^:]{{1,{_LONGEST_NAME}}}?) ?:(?: (?P<text>.*))?|.*)"
 
@@ -96,9 +98,14 @@ _FORMS: Final = (
     ),
     # 2026-05-13 09:01:00 Ann, and the text below
     TextChat(re.compile(rf"{_STAMP} {_PROGRAM}(?P<who>[^\s:\[][^:\[\]]{{0,40}})"), note=_LINE_NOTE),
+    # Customer: Hello; [00:12] Agent: Hello
+    TextChat(
+        re.compile(rf"(?:[\[(]?{_CLOCK}[\])]? ?)?(?P<who>[^:\[\]]{{1,30}}?) ?[:：] ?(?P<text>.+)")
+    ),
     # 2026.05.13 Wednesday; 09:01 Ann Hello
     TextChat(re.compile(rf"{_TIME} (?P<who>[^\s\d-]\S*) (?P<text>.+)"), _LINE_DAY, _LINE_NOTE),
 )
+_BY_ROLE: Final = _FORMS[-2]
 # A file without its name, and a mark after the text.
 _FILE: Final = re.compile(r"\A\u200e?[\w.-]+\.\w{2,5} \([^()\n]+\)(?:\n|\Z)")
 _EDITED: Final = re.compile(r"\s*\u200e?<This message was edited>\Z")
@@ -134,6 +141,9 @@ def _fits(form: TextChat, lines: list[str]) -> bool:
         form.day.fullmatch(line[:_LONGEST_DAY]) for line in lines[:first]
     ):
         return False
+    if form is _BY_ROLE:
+        roles = [role_named(who) for who in said]
+        return {"user", "assistant"} == set(roles) and len(said) * 2 > len(lines)
     if form is _FORMS[-1]:  # an agenda has other words after each time
         return len(set(said)) * 2 <= len(said)
     if "<text>" not in form.message.pattern:  # the text is below, and someone speaks again
@@ -160,6 +170,10 @@ def _posts(path: Path, form: TextChat) -> Iterator[Post]:
         if post is not None:
             yield _without_notes(post, form)
         groups = found.groupdict()
+        if form is _BY_ROLE:
+            is_bot = role_named(found["who"]) == "assistant"
+            post = Post((found["who"],), found["text"], is_bot=is_bot, line=number)
+            continue
         hour, is_left_out = int(found["hour"]), False
         if half := found["before"] or found["after"]:
             hour = hour % 12 + 12 * (re.fullmatch(_AFTERNOON, half) is not None)

@@ -5,11 +5,10 @@ Rows inside other values (tables as JSON, exports, conversations as plain lists)
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, NamedTuple
 
 from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, printable, refuse
@@ -17,12 +16,12 @@ from service.datasets.checks.negative_labels import are_labels
 from service.datasets.formats.annotations import is_tree_message, join_trees
 from service.datasets.formats.chat_apps import (
     app_table,
+    assistants,
     find_app,
-    messages_inside,
-    read_chats,
     read_messages,
 )
 from service.datasets.formats.feedback import feedback_rows, find_feedback
+from service.datasets.formats.message_search import chats_inside, join_messages
 from service.datasets.formats.options import WORKBOOKS, FormatOptions, Record, Shape, row_format_of
 from service.datasets.formats.shapes import find_shape, has_prompt, is_known
 from service.datasets.formats.table_layout import (
@@ -33,13 +32,14 @@ from service.datasets.formats.table_layout import (
 )
 from service.datasets.formats.tool_exports import Export, find_export, other_kind
 from service.datasets.formats.turn_forms import (
+    are_plain,
     are_turns,
     has_openai_messages,
+    parse_json_text,
     parse_transcript,
     role_of,
     standard_role,
 )
-from service.datasets.rows.lines import parse
 
 
 def are_prompts(values: Iterable[Any], roles: Mapping[str, str]) -> bool:
@@ -56,11 +56,7 @@ def are_prompts(values: Iterable[Any], roles: Mapping[str, str]) -> bool:
 
 
 def _roles(value: Any, roles: Mapping[str, str]) -> list[str | None] | None:
-    if isinstance(value, str):  # a cell of a table
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return None
+    value = parse_json_text(value)
     if not are_turns(value):
         return None
     return [standard_role(str(role_of(turn)), roles) for turn in value]
@@ -90,9 +86,6 @@ def unfold(records: Iterator[Record], options: FormatOptions) -> Unfolded:
             return Unfolded(_map_values(whole, _wrap_conversation), True)
     if not isinstance(value, dict):
         return Unfolded(whole, False)
-    if len(first) == 1 and (inside := _exports_inside(value)):
-        first = [first[0]._replace(value=one) for one in inside]
-        whole = iter(first)
     # The first value can be one without anything special to the tool.
     if (export := next(filter(None, (find_export(one.value) for one in first)), None)) is not None:
         return Unfolded(_exported_rows(whole, export), True)
@@ -107,6 +100,8 @@ def unfold(records: Iterator[Record], options: FormatOptions) -> Unfolded:
         return Unfolded(_map_values(whole, _unwrap_viewer_row), True)
     if _holds_transcripts(value, options):
         return Unfolded(_map_values(whole, _convert_transcript), True)
+    if not forms_shape(list(value), options) and forms_shape(list(_lifted(value)), options):
+        return Unfolded(_map_values(whole, _lifted), True)
     return Unfolded(whole, False)
 
 
@@ -127,67 +122,87 @@ def _map_values(records: Iterator[Record], change: Callable[[Any], Any]) -> Iter
 
 def _unfold_json_column(records: Iterator[Record], options: FormatOptions) -> Unfolded:
     """Return the rows in a column of a table with JSON objects, if there is such a column."""
-    first = list(islice(records, 1))
+    first = _first(records)
     whole = chain(first, records)
     cells = first[0].value if first and isinstance(first[0].value, dict) else {}
     if find_app(cells) is not None and app_table(cells):
         return Unfolded(read_messages(whole, options.roles), True)
     if (export := find_export(cells)) is not None:
         return Unfolded(_exported_rows(whole, export), True)
+    if _holds_transcripts(cells, options):
+        return Unfolded(_map_values(whole, _convert_transcript), True)
     if forms_shape(list(cells), options):
         return Unfolded(whole, False)
+    values, named = [one.value for one in first], assistants(options.roles)
+    if (chats := join_messages(values, whole, named)) is not None:
+        return Unfolded(chats, True)
     for column, cell in cells.items():
-        row = parse(cell.encode())[0] if isinstance(cell, str) and cell[:1] == "{" else None
+        row = parse_json_text(cell)
         if isinstance(row, dict) and (forms_shape(list(row), options) or find_export(row)):
             return unfold(_map_values(whole, partial(_parse_cell, column)), options)
     return Unfolded(whole, False)
 
 
 def _parse_cell(column: str, value: Any) -> Any:
-    cell = value.get(column) if isinstance(value, dict) else None
-    row = parse(cell.encode())[0] if isinstance(cell, str) else None
-    return value if row is None else row
+    row = parse_json_text(value.get(column)) if isinstance(value, dict) else None
+    return row if isinstance(row, dict) else value
 
 
 def _exported_rows(records: Iterator[Record], export: Export) -> Iterator[Record]:
     for record in records:
-        if isinstance(record.value, dict) and export.matches(record.value):
-            for row in export.rows(record.value):
-                yield record._replace(value=row)
-        else:
+        rows = export(record.value) if isinstance(record.value, dict) else None
+        if rows is None:
             yield record
+        else:
+            for row in rows:
+                yield record._replace(value=row)
 
 
 def _chats(
     first: list[Record], records: Iterator[Record], options: FormatOptions
 ) -> Iterator[Record] | None:
     """Return the conversations in the messages of an app, or in documents with them, or None."""
-    if any(find_app(one.value) for one in first):
+    values = [one.value for one in first if isinstance(one.value, dict)]
+    if any(find_app(value) for value in values):
         return read_messages(records, options.roles)
-    if any(messages_inside(one.value) for one in first):
-        return _chats_inside(records, options)
-    return join_trees(records) if is_tree_message(first[0].value) else None
+    if is_tree_message(first[0].value):
+        return join_trees(records)
+    is_known = _is_row(values[0], options)  # and no export of an unknown tool
+    if any(chats_inside(value, options.roles, is_known=is_known) for value in values):
+        return _chats_inside(records, options, is_known=is_known)
+    return None if is_known else join_messages(values, records, assistants(options.roles))
 
 
-def _chats_inside(records: Iterator[Record], options: FormatOptions) -> Iterator[Record]:
+def _is_row(value: Row, options: FormatOptions) -> bool:
+    """Return whether a record is a row that needs no search: its messages have usual fields."""
+    found = find_shape(value, options, lambda _: True)
+    if found is None:
+        return options.shape is not None or find_message_columns(value, options) is not None
+    columns = [found[1][name] for name in ("messages", "conversations") if name in found[1]]
+    return all(isinstance(value[one], str) or are_plain(value[one]) for one in columns)
+
+
+def _chats_inside(
+    records: Iterator[Record], options: FormatOptions, *, is_known: bool
+) -> Iterator[Record]:
     for record in records:
         if record.issue is not None:
             yield record
         else:
-            for row in read_chats(record.value, options.roles):
+            for row in chats_inside(record.value, options.roles, is_known=is_known):
                 yield record._replace(value=row)
-
-
-def _exports_inside(value: Row) -> list[Row]:
-    """Return the exports in the only array of a document, such as the tickets of an API's list."""
-    arrays = [one for one in value.values() if isinstance(one, list) and one]
-    if len(arrays) != 1 or find_export(value) is not None:
-        return []
-    return arrays[0] if find_export(arrays[0][0]) is not None else []
 
 
 def _wrap_conversation(value: Any) -> Any:
     return {"conversations": value} if isinstance(value, list) else value
+
+
+def _lifted(value: Any) -> Any:
+    """Return a record with the fields of its objects, such as `inputs` and `outputs`."""
+    parts = (
+        [one for one in value.values() if isinstance(one, dict)] if isinstance(value, dict) else []
+    )
+    return {key: one for part in parts for key, one in part.items()} or value
 
 
 def _unwrap_viewer_row(value: Any) -> Any:
@@ -245,14 +260,15 @@ def _rows_of_document(value: Row, options: FormatOptions) -> list[Any]:
     arrays = {
         name: c for name, c in value.items() if isinstance(c, list) and c and isinstance(c[0], dict)
     }
-    said = [array for name, array in arrays.items() if name.casefold() in _TRANSCRIPTS]
-    if len(said) == 1:
-        return said[0]
+    if not arrays:  # the rows can be in an object, beside those with facts about them
+        below = [
+            rows
+            for one in columns
+            if isinstance(one, dict) and (rows := _rows_of_document(one, options))
+        ]
+        return below[0] if len(below) == 1 else []
     rows = next(iter(arrays.values()), [])
     return rows if len(arrays) == 1 and not are_turns(rows) else []
-
-
-_TRANSCRIPTS = frozenset(("transcript", "entries", "payload", "utterances"))
 
 
 def _is_column(value: Any) -> bool:

@@ -36,6 +36,7 @@ from service.datasets.formats.documents import (
     page_kind,
 )
 from service.datasets.formats.json_records import read_json, read_jsonl
+from service.datasets.formats.mailboxes import is_mailbox, read_mailbox
 from service.datasets.formats.options import (
     Container,
     FormatOptions,
@@ -157,6 +158,8 @@ def open_container(path: Path, work: Path, options: FormatOptions, log: IssueLog
         return OpenedFile(_text_of(path, work / "text", options), container)
     if container is not None:
         return OpenedFile(path, container)
+    if is_mailbox(path):  # each part of an e-mail has its own encoding
+        return OpenedFile(path, "text")
     text = to_utf8(path, work / "text", options, log)
     path = with_newlines(text.path, work / "lines")
     container, delimiter = _text_container(path, options)
@@ -213,6 +216,8 @@ def read_records(
             return read_jsonl(path)
         case "document":
             return read_text(path)
+        case "text" if options.shape != "text" and is_mailbox(path):
+            return read_mailbox(path, options.roles)
         case "text":
             form = text_chat(path) if options.shape != "text" else None
             return read_text(path) if form is None else read_text_chat(path, form, options.roles)

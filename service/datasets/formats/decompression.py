@@ -165,9 +165,10 @@ _DATA = frozenset(
             ".xls",
             ".ods",
         ),
-        *(".gz", ".zst", ".bz2", ".xz"),
+        *(".gz", ".zst", ".bz2", ".xz", ".mbox"),
     ]
 )
+_NUMBER = re.compile(r"\d+")
 _SLACK_DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.json")
 # The conversations in the exports of ChatGPT (large ones are in several files) and claude.ai, of
 # Messenger and Instagram, and of WhatsApp. Their other files hold accounts, settings and pictures.
@@ -249,10 +250,10 @@ def _choose_members(names: list[str], log: IssueLog) -> list[str]:
         sorted(name for name in seen if pattern.fullmatch(files[name].name))
         for pattern in _CONVERSATIONS
     )
-    parts = days or next(filter(None, named), [])
+    data = [name for name in seen if files[name].suffix.lower() in _DATA] or seen
+    parts = days or next(filter(None, named), []) or _numbered(data)
     if len({files[name].parent for name in parts}) > 1:
         raise refuse("several_files", count=len(parts))
-    data = [name for name in seen if files[name].suffix.lower() in _DATA] or seen
     chosen = parts or data
     chosen += [name for name in seen if days and files[name].name == "users.json"]
     if len(chosen) > 1 and not parts:
@@ -264,10 +265,19 @@ def _choose_members(names: list[str], log: IssueLog) -> list[str]:
     return chosen
 
 
+def _numbered(names: list[str]) -> list[str]:
+    """Return files of JSON Lines that only differ in their numbers, such as `part-1.jsonl`."""
+    ends = {_NUMBER.sub("", name) for name in names}
+    is_lines = len(ends) == 1 and ends.pop().lower().endswith((".jsonl", ".ndjson"))
+    return sorted(names, key=lambda name: (len(name), name)) if is_lines else []
+
+
 def _read_members(names: list[str], open_member: Any) -> Generator[bytes]:
     for name in names:
         with open_member(name) as source:
             yield from iter(partial(source.read, BLOCK), b"")
+        if name.endswith("l"):  # JSON Lines, whose last line may not end
+            yield b"\n"
 
 
 def _is_hidden(name: PurePosixPath) -> bool:

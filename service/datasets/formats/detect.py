@@ -31,7 +31,8 @@ _decoder = json.JSONDecoder()
 _HEAD_BYTES = 256 * 1024
 _SAMPLE_LINES = 50
 # A Markdown document may begin with a link.
-_JSON_COLUMN = re.compile(rb'[^\n",;\t]{1,80}\r?\n"[\[{]')  # a table with one column of JSON
+# A table with one column of JSON, or of texts in a usual column.
+_JSON_COLUMN = re.compile(rb'[^\n",;\t]{1,80}\r?\n"[\[{]|(?:text|chat|transcript|messages)\r?\n"')
 _JSON = re.compile(rb'\{\s*"|\[\s*\{')
 
 # Texts of other kinds, by their beginnings. A CSV file can hold any of them, but not begin so.
@@ -43,13 +44,14 @@ _OTHER_TEXTS = tuple(
         r"\d+\n\d\d:\d\d:\d\d[,.]\d+ --> ": "subtitles (SRT)",
         r"\[[\w.-]+\]\n[\w.-]+ ?=": "a file of settings",
         r"BEGIN:VCARD": "a list of contacts (vCard)",
-        r"From \S+ .*\d\d:\d\d.*\n[A-Z][\w-]*: ": "a mailbox of e-mails (mbox)",
         r"(?:(?:From|To|Date|Subject|Received|Return-Path|Delivered-To|Message-ID|MIME-Version|X-[\w-]+"
         r"|DKIM-Signature|Content-Type|Reply-To): .*\n(?:[ \t].*\n)*){3}": "an e-mail (EML)",
         r"<\?xml|<[a-z]\w*(?: [^<>]*)?>\s*<[a-z]\w*": "an XML document",
         r"(?:(?:--|/\*|SET |USE |BEGIN|START |PRAGMA ).*\n|\s)*+"
         r"(?:DROP TABLE|CREATE TABLE|INSERT INTO)": "an SQL dump",
-        r"(?:---.*\n|#.*\n)*+(?:[\w-]++:(?: [^\n,]*)?\n)++\s*+(?:- )?[\w-]++: ": "a YAML document",
+        r"(?:---.*\n|#.*\n)*+(?:(?:- )?[\w-]++:(?: [^\n,]*)?\n)++\s*+(?:- )?[\w-]++: ": (
+            "a YAML document"
+        ),
         r"#![^\n]*\n|(?:import \w+|from [\w.]+ import )[^\n,]*\n": "the source of a program",
     }.items()
 )

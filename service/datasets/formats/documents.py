@@ -78,7 +78,7 @@ _PAGES: Final = (
     (re.compile(rb"<title>My Activity History</title>"), "a page of Google's My Activity"),
     (re.compile(rb'class="?chatlog__message'), "a page of DiscordChatExporter"),
     (
-        re.compile(rb"type=[\"']?password|<title>[^<]{0,40}(?:[Ss]ign in|[Ll]og ?in|40[134]\b)"),
+        re.compile(rb"type=[\"']?password|<title>[^<]{0,40}(?:[Ss]ign in|[Ll]og ?in|[45]\d\d\b)"),
         "a web page of a login or an error",
     ),
 )

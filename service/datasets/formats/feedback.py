@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from service.datasets.checks.issues import printable, refuse
 from service.datasets.formats.chat_apps import at_path, objects, path_to
 from service.datasets.formats.options import FormatOptions, Record
-from service.datasets.formats.turn_forms import are_turns
+from service.datasets.formats.turn_forms import are_turns, parse_json_text
 
 Row = dict[str, Any]
 
@@ -281,12 +281,7 @@ def _text(given: Any, value: Any, names: Iterable[str]) -> str:
 
 def _parsed(value: Any) -> Any:
     """Return what JSON text says. Other values, and other texts, are unchanged."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{", '"'):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return value
-    return value
+    return parse_json_text(value, marks=("[", "{", '"'))
 
 
 # Ratings

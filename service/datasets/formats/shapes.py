@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from itertools import takewhile
@@ -13,13 +11,14 @@ from service.datasets.checks.issues import RowIssues, printable
 from service.datasets.checks.negative_labels import CONTEXTS, as_label, check_negative_fields
 from service.datasets.formats.options import FormatOptions, Shape
 from service.datasets.formats.turn_forms import (
-    SPEAKERS,
     are_turns,
     as_message,
     content_of,
     join_text_blocks,
+    parse_json_text,
     parse_prompt,
     parse_transcript,
+    role_named,
     role_of,
     strip_next_turn,
     text_parts,
@@ -42,7 +41,7 @@ _ALIASES: dict[str, tuple[str, ...]] = {
         "completion", "answer", "output", "response", "assistant", "reply", "target", "a",
         "output_text", "targets", "solution", "highlights", "summary", "resolution", "close_notes",
         "commentbody", "comment_body", "our answer", "agent reply", "agent response", "bot answer",
-        "assistant response",
+        "assistant response", "expected", "expected_output", "expectedoutput",
         "回答", "答案", "答え", "출력", "답변", "대답", "คำตอบ", "câu trả lời", "trả lời",
         "jawaban", "jawapan", "उत्तर", "antwort", "réponse", "respuesta", "resposta",
         "risposta", "ответ", "جواب",
@@ -285,34 +284,11 @@ def _make_reinforcement(found: RowIssues, taken: Row, options: FormatOptions) ->
     if prompt is None:
         return None
     tools = {
-        field: _parse_json_text(value)
+        field: parse_json_text(value)
         for field, value in taken.items()
         if field not in ("prompt", "system") and value is not None
     }
     return {"messages": _with_system(found, taken, prompt), **tools, **item}
-
-
-def _parse_json_text(value: Any) -> Any:
-    """Parse a list or object that is stored as JSON text, as in text-only containers."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return _parse_python_text(value)
-    return value
-
-
-_PYTHON = re.compile(r"\s*(?:\[\s*)?\{\s*'")
-
-
-def _parse_python_text(value: str) -> Any:
-    """Parse objects that a program of Python wrote as text, with single quotes."""
-    if _PYTHON.match(value) is None:
-        return value
-    try:
-        return ast.literal_eval(value)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return value
 
 
 def _turn(role: str, content: Any) -> Row:
@@ -322,7 +298,7 @@ def _turn(role: str, content: Any) -> Row:
 def _with_system(found: RowIssues, taken: Row, messages: list[Any]) -> list[Any]:
     """Put the system message from the field `system` before the messages."""
     given = taken.get("system")
-    content = join_text_blocks(_parse_json_text(given))
+    content = join_text_blocks(parse_json_text(given))
     if (parts := text_parts(content)) is not None:
         content = parts[0]["text"] if len(parts) == 1 else parts
     elif isinstance(given, str) and not isinstance(content, str):
@@ -361,7 +337,7 @@ def _add_context(
 ) -> list[Row]:
     """Add the context of a question to the last message of its prompt."""
     context = taken.get(field)
-    if isinstance(context, str) and isinstance(texts := _parse_json_text(context), list):
+    if isinstance(context, str) and isinstance(texts := parse_json_text(context), list):
         context = texts if all(isinstance(text, str) for text in texts) else context
     if isinstance(context, list) and all(isinstance(text, str) for text in context):
         context = "\n\n".join(context)
@@ -391,7 +367,7 @@ def _passages(context: Any) -> Any:
 
 
 def _make_chat(found: RowIssues, taken: Row, options: FormatOptions) -> Row | None:
-    row = {field: _parse_json_text(value) for field, value in taken.items() if field != "system"}
+    row = {field: parse_json_text(value) for field, value in taken.items() if field != "system"}
     messages = row.get("messages")
     if isinstance(messages, list):
         messages = [as_message(turn, options.roles) for turn in messages]
@@ -423,7 +399,7 @@ def _make_alpaca(found: RowIssues, taken: Row, _options: FormatOptions) -> Row |
         return None
     asked = _add_context(found, taken, [_turn("user", instruction)], "input")
     messages = _with_system(found, taken, [])
-    history = _parse_json_text(taken.get("history")) or []
+    history = parse_json_text(taken.get("history")) or []
     if not isinstance(history, list) or not all(_is_pair(pair) for pair in history):
         found.add(
             "wrong_type",
@@ -443,7 +419,7 @@ def _is_pair(value: Any) -> bool:
 
 
 def _make_sharegpt(found: RowIssues, taken: Row, options: FormatOptions) -> Row | None:
-    turns = _parse_json_text(taken.get("conversations"))
+    turns = parse_json_text(taken.get("conversations"))
     if not isinstance(turns, list) or not turns:
         found.add("empty_field", "/conversations", field="conversations")
         return None
@@ -457,7 +433,7 @@ def _make_sharegpt(found: RowIssues, taken: Row, options: FormatOptions) -> Row 
             found.add("not_an_object", at, found="bare value")
             return None
         speaker = turn.get("from", role_of(turn))
-        role = options.roles.get(str(speaker)) or SPEAKERS.get(str(speaker).strip().casefold())
+        role = options.roles.get(str(speaker)) or role_named(str(speaker))
         if role is None and "assistant" in options.roles.values():
             role = "user"
         if role is None:
@@ -479,7 +455,7 @@ def _make_sharegpt(found: RowIssues, taken: Row, options: FormatOptions) -> Row 
                 message["weight"] = _as_weight(turn["weight"])
             messages.append(message)
     row: Row = {"messages": _with_system(found, taken, messages)}
-    tools = _parse_json_text(taken.get("tools"))
+    tools = parse_json_text(taken.get("tools"))
     if isinstance(tools, list):
         tools = [
             tool if not isinstance(tool, dict) or "function" in tool
@@ -496,7 +472,7 @@ def _as_weight(value: Any) -> Any:
 
 def _convert_calls(content: Any, before: int) -> Row:
     """Convert ShareGPT's calls, JSON text of one or several: {"name": …, "arguments": {…}}."""
-    given = _parse_json_text(content)
+    given = parse_json_text(content)
     calls = given if isinstance(given, list) and given else [given]
     if not all(isinstance(call, dict) for call in calls):
         calls = [{"name": None, "arguments": content}]
@@ -515,7 +491,7 @@ def _convert_calls(content: Any, before: int) -> Row:
 
 def _make_preference(found: RowIssues, taken: Row, _options: FormatOptions) -> Row | None:
     if "chosen" not in taken and "rejected" not in taken:
-        row = {field: _parse_json_text(value) for field, value in taken.items()}
+        row = {field: parse_json_text(value) for field, value in taken.items()}
         more = {field: row.pop(field, None) for field in ("tools", "system", "context")}
         asked = row.get("input")
         if isinstance(asked, dict) and isinstance(asked.get("messages"), list):
@@ -525,7 +501,7 @@ def _make_preference(found: RowIssues, taken: Row, _options: FormatOptions) -> R
         return row
     taken = _split_prompt(found, taken)
     chosen, rejected = (_parse_turns(taken.get(name)) for name in ("chosen", "rejected"))
-    prompt = _parse_json_text(taken.get("prompt", taken.get("conversations")))
+    prompt = parse_json_text(taken.get("prompt", taken.get("conversations")))
     if prompt is None and "prompt" not in taken:
         prompt = _common_turns(chosen, rejected)
     elif isinstance(prompt, str):
@@ -533,7 +509,7 @@ def _make_preference(found: RowIssues, taken: Row, _options: FormatOptions) -> R
     elif isinstance(prompt, list):
         prompt = [as_message(turn, {}) for turn in prompt]
     better, worse = (
-        _convert_output(turns if turns is not None else _parse_json_text(taken.get(name)), prompt)
+        _convert_output(turns if turns is not None else parse_json_text(taken.get(name)), prompt)
         for name, turns in (("chosen", chosen), ("rejected", rejected))
     )
     if not isinstance(prompt, list) or better is None or worse is None:
@@ -541,7 +517,7 @@ def _make_preference(found: RowIssues, taken: Row, _options: FormatOptions) -> R
         return None
     asked = _with_system(found, taken, _add_context(found, taken, prompt))
     given: Row = {"messages": asked}
-    if tools := _parse_json_text(taken.get("tools")):
+    if tools := parse_json_text(taken.get("tools")):
         given["tools"] = tools
     return {"input": given, "preferred_output": better, "non_preferred_output": worse}
 
@@ -564,17 +540,23 @@ def _make_labeled(found: RowIssues, taken: Row, options: FormatOptions) -> Row |
     labeled: Row = {"messages": [*asked, *answer], "label": label}
     for field in ("tools", "functions", "parallel_tool_calls"):
         if given.get(field) is not None:
-            labeled[field] = _parse_json_text(given[field])
+            labeled[field] = parse_json_text(given[field])
     return labeled
+
+
+_TEXT_NAMES = ("value", "text", "content", "raw", "output")
 
 
 def _messages_of_field(found: RowIssues, taken: Row, field: str, role: str) -> list[Row] | None:
     """Return a field that has messages, or a text as one message of `role`."""
-    value = _parse_json_text(taken.get(field))
+    value = parse_json_text(taken.get(field))
     if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
         return [as_message(turn, {}) for turn in value]
-    if isinstance(value, dict) and isinstance(value.get("value"), str):
-        taken = {**taken, field: value["value"]}  # the answer before its aliases
+    if are_turns([value]):
+        return [as_message(value, {})]
+    if isinstance(value, dict):  # such as an answer before its aliases
+        texts = (value[name] for name in _TEXT_NAMES if isinstance(value.get(name), str))
+        taken = {**taken, field: next(texts, value)}
     if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
         taken = {**taken, field: value[0]}  # answers that are all right, such as spellings
     text = _text_of_field(found, taken, field)
@@ -583,7 +565,7 @@ def _messages_of_field(found: RowIssues, taken: Row, field: str, role: str) -> l
 
 def _parse_turns(value: Any) -> list[Row] | None:
     """Return the messages of a list, of one turn, or of a text with markers, or None."""
-    value = _parse_json_text(value)
+    value = parse_json_text(value)
     if are_turns([value]):
         value = [value]
     if are_turns(value):

@@ -12,25 +12,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from service.datasets.checks.issues import IssueLog, make_issue, pointer_to, refuse
-from service.datasets.formats.chat_apps import app_table, text_of
+from service.datasets.formats.chat_apps import app_table, seconds, text_of
+from service.datasets.formats.message_search import TEXTS, THREADS, TIMES, field_name, without_notes
 from service.datasets.formats.options import FormatOptions, Record
 from service.datasets.formats.shapes import find_shape, is_known
+from service.datasets.formats.turn_forms import role_named
 
-_IDS = (
-    *("conversation_id", "conversationid", "conv_id", "conversation", "chat_id", "chatid"),
-    *("session_id", "sessionid", "session", "dialog_id", "dialogue_id", "thread_id", "ticket_id"),
-    *("case_id", "group_id", "dialog", "dialogue", "thread", "threadid", "csid", "contact_id"),
-    *("会話id", "对话id", "대화id"),
-)
 _ROLES = (
     *("role", "sender_type", "author_type", "author_role", "sender_role", "user_type"),
-    *("participant_type", "participantrole", "speaker", "sender", "from", "author", "direction"),
-    *("message_direction", "sendername", "sender_name", "author_name", "角色", "役割", "역할"),
-)
-_TEXTS = (
-    *("content", "text", "message", "message_text", "messagetext", "value", "utterance", "body"),
-    *("comment", "plain_text"),
-    *("内容", "内容文", "내용"),
+    *("participant_type", "participant_role", "participantrole", "speaker", "sender", "from"),
+    *("author", "direction", "message_direction", "sendername", "sender_name", "author_name"),
+    *("角色", "役割", "역할"),
 )
 _ORDERS = (
     *("turn", "turn_id", "turn_index", "turn_number", "message_index", "message_number"),
@@ -67,7 +59,7 @@ def find_message_columns(
     With `is_one`, they need no ID of their conversation.
     """
     present = list(columns)
-    by_name = {column.strip().casefold().replace(" ", "_"): column for column in reversed(present)}
+    by_name = {field_name(column): column for column in reversed(present)}
 
     def column(field: str, names: tuple[str, ...]) -> str | None:
         mapped = options.columns.get(field)
@@ -75,14 +67,14 @@ def find_message_columns(
             return mapped if mapped in present else None
         return next((by_name[name] for name in names if name in by_name), None)
 
-    group = options.group_by if options.group_by in present else column("conversations", _IDS)
+    group = options.group_by if options.group_by in present else column("conversations", THREADS)
     if options.group_by is not None and options.group_by not in present:
         return None
-    role, text = column("role", _ROLES), column("content", _TEXTS)
+    role, text = column("role", _ROLES), column("content", TEXTS)
     group = "" if is_one else group
     if group is None or role is None or text is None or len({group, role, text}) < 3:
         return None
-    return MessageColumns(group, role, text, column("order", _ORDERS))
+    return MessageColumns(group, role, text, column("order", (*_ORDERS, *TIMES)))
 
 
 def group_messages(records: Iterable[Record], spread: MessageColumns) -> Iterator[Record]:
@@ -123,24 +115,26 @@ def _make_conversation(
     if issue is not None:
         return Record(issue.line or first, None, issue)
     values = [row.value for row in rows if isinstance(row.value, dict)]
+    said = [value for value in values if spread.group or value.get(spread.role) is not None]
     turns = [
         {"from": value.get(spread.role, ""), "value": _plain(value.get(spread.text, ""))}
-        for value in _sort_messages(values, spread.order)
-        if (spread.group or value.get(spread.role) is not None) and not _is_internal(value)
+        for value in _sort_messages(without_notes(said), spread.order)
     ]
-    return Record(first, {"conversations": turns}, None, warnings)
+    return Record(first, {"conversations": _merged(turns)}, None, warnings)
 
 
-_PRIVATE = ("private", "is_private", "internal", "is_internal")
-
-
-def _is_internal(value: dict[str, Any]) -> bool:
-    """Return whether a message is a note that the customer never saw."""
-    return str(value.get("public", value.get("is_public"))).casefold() in (
-        "false",
-        "0",
-        "no",
-    ) or any(str(value.get(name)).casefold() in ("true", "1", "yes") for name in _PRIVATE)
+def _merged(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Join texts that a user or an assistant wrote one after another."""
+    made: list[dict[str, Any]] = []
+    for turn in turns:
+        last = made[-1] if made else {"from": None, "value": None}
+        are_texts = isinstance(last["value"], str) and isinstance(turn["value"], str)
+        is_same = last["from"] == turn["from"] and are_texts and turn["value"].strip()
+        if is_same and role_named(str(turn["from"])) in ("user", "assistant"):
+            made[-1] = {**last, "value": f"{last['value']}\n{turn['value']}"}
+        else:
+            made.append(turn)
+    return made
 
 
 def _plain(content: Any) -> Any:
@@ -148,13 +142,12 @@ def _plain(content: Any) -> Any:
 
 
 def _sort_messages(values: list[dict[str, Any]], order: str | None) -> list[dict[str, Any]]:
-    """Sort the messages of a conversation if each has a number in the column `order`."""
-    if order is None:
+    """Sort the messages of a conversation if each has a number or a time in the column `order`."""
+    places = [seconds(value.get(order or "")) for value in values]
+    if None in places:
         return values
-    try:
-        return sorted(values, key=lambda value: float(value[order]))
-    except (KeyError, TypeError, ValueError):
-        return values
+    pairs = sorted(zip(places, values, strict=True), key=lambda pair: pair[0] or 0)
+    return [value for _, value in pairs]
 
 
 _SAMPLE_ROWS = 25

@@ -1,8 +1,8 @@
 """Converts exports of tools into rows: chats with models, logs of their APIs, support desks.
 
-Each `Export` recognizes single values of a file. `model_apis` has the forms of requests and
-answers, `annotations` those of annotation tools and rated data sets, and `chat_apps` chats between
-people.
+Each `Export` reads single values of a file. `model_apis` has the forms of requests and answers,
+`annotations` those of annotation tools and rated data sets, and `chat_apps` chats between people.
+`message_search` reads the conversations of tools that are not named.
 """
 
 from __future__ import annotations
@@ -21,44 +21,26 @@ from service.datasets.formats.chat_apps import (
     path_of,
     path_to,
     plain_turns,
-    seconds,
     text_of,
 )
-from service.datasets.formats.turn_forms import SPEAKERS
+from service.datasets.formats.turn_forms import SPEAKERS, are_turns, parse_json_text
 from service.datasets.passages import html_text
-from service.datasets.rows.lines import parse
 
 Row = dict[str, Any]
 
 
-class Export(NamedTuple):
-    """The export of a tool: whether a value is one, and the rows in it."""
-
-    matches: Callable[[Row], bool]
-    rows: Callable[[Row], Iterable[Row]]
+Export = Callable[[Row], Iterable[Row] | None]
+"""Returns the rows in a value of a tool's export, or None for another value."""
 
 
 def find_export(value: Any) -> Export | None:
     """Return the export that a value is a part of, or None."""
     if not isinstance(value, dict):
         return None
-    return next((export for export in _EXPORTS if export.matches(value)), None)
+    return next((export for export in _EXPORTS if export(value) is not None), None)
 
 
 # Chats with models
-
-
-class Turns(NamedTuple):
-    """The turns of a conversation: where their list is, and in a turn, the role and the text.
-
-    All are paths of keys with dots. A turn is left out if the value at `skip` is true.
-    """
-
-    turns: str
-    role: str
-    text: str
-    skip: str = ""
-    system: str = ""
 
 
 class Pairs(NamedTuple):
@@ -70,49 +52,11 @@ class Pairs(NamedTuple):
     system: str = ""
 
 
-_TURNS: Final = (
-    Turns("chunkedPrompt.chunks", "role", "text", "isThought", "systemInstruction"),  # AI Studio
-    Turns("responses", "response.sender", "response.message"),  # Grok
-    Turns("messages", "type", "data.content"),  # LangChain
-    Turns("messages", "type", "content"),  # Gemini CLI
-    Turns("messages", "role", "parts"),  # Vercel's AI SDK
-    Turns("messages", "author", "content", "", "context"),  # PaLM on Vertex AI
-    Turns("items", "data.role", "data.content"),  # OpenRouter
-)
 _PAIRS: Final = (
     Pairs("conversation", "input", "output", "system"),  # XTuner
     Pairs("requests", "message.text", "response"),  # Copilot in VS Code
     Pairs("internal", "0", "1"),  # Text Generation Web UI
 )
-
-
-def _listed(value: Row, path: str) -> list[Row]:
-    """Return the objects of a list, or those of an object by their IDs."""
-    found = path_of(value, path)
-    return objects(list(found.values()) if isinstance(found, dict) else found)
-
-
-def _turns_of(value: Row) -> Turns | None:
-    for form in _TURNS:
-        listed = _listed(value, form.turns)
-        roles = [path_of(one, form.role) for one in listed]
-        texts = [path_of(one, form.text) for one in listed]
-        known = [text for text in texts if text is not None]
-        are_texts = all(isinstance(text, str | list) for text in known)
-        is_asked = any(SPEAKERS.get(str(role).casefold()) == "user" for role in roles)
-        if known and are_texts and is_asked:
-            return form
-    return None
-
-
-def _turns(value: Row) -> Iterator[Row]:
-    form = _turns_of(value)
-    if form is not None:
-        said = [one for one in _listed(value, form.turns) if not path_of(one, form.skip)]
-        said = [one for one in said if path_of(one, form.role)]
-        turns = ((path_of(one, form.role), text_of(path_of(one, form.text))) for one in said)
-        system = path_of(value, form.system)
-        yield _conversation(turns, text_of(at_path(system, "parts") or system))
 
 
 def _conversation(turns: Iterable[tuple[Any, str]], system: str = "") -> Row:
@@ -129,31 +73,24 @@ def _conversation(turns: Iterable[tuple[Any, str]], system: str = "") -> Row:
     return {"conversations": made, **({"system": system} if system else {})}
 
 
-def _pairs_of(value: Row) -> tuple[Pairs, list[Row]] | None:
+def _pairs(value: Row) -> list[Row] | None:
     for form in _PAIRS:
         listed = path_of(value, form.pairs)
-        listed = listed if isinstance(listed, list) else []
-        pairs = [
-            {str(at): text for at, text in enumerate(one)} if isinstance(one, list) else one
-            for one in listed
-        ]
-        asked, answer = form.asked.split(".")[0], form.answer.split(".")[0]
-        if any({asked, answer} <= one.keys() for one in objects(pairs)):
-            return form, objects(pairs)
+        pairs = objects(
+            [
+                {str(at): text for at, text in enumerate(one)} if isinstance(one, list) else one
+                for one in (listed if isinstance(listed, list) else ())
+            ]
+        )
+        if any({form.asked.split(".")[0], form.answer} <= one.keys() for one in pairs):
+            said = [
+                (role, text_of(path_of(pair, path)))
+                for pair in pairs
+                for role, path in (("user", form.asked), ("assistant", form.answer))
+            ]
+            said = [(role, "" if text.startswith("<|BEGIN") else text) for role, text in said]
+            return [_conversation(said, text_of(path_of(pairs[0], form.system)))]
     return None
-
-
-def _pairs(value: Row) -> Iterator[Row]:
-    found = _pairs_of(value)
-    if found is not None:
-        form, pairs = found
-        said = [
-            (role, text_of(path_of(pair, path)))
-            for pair in pairs
-            for role, path in (("user", form.asked), ("assistant", form.answer))
-        ]
-        said = [(role, "" if text.startswith("<|BEGIN") else text) for role, text in said]
-        yield _conversation(said, text_of(path_of(pairs[0], form.system)))
 
 
 def _are_texts(value: Any) -> bool:
@@ -211,32 +148,14 @@ def _said(node: Row) -> Iterator[tuple[str, str]]:
         yield role, _CITATION.sub("", "".join(text for text in texts if isinstance(text, str)))
 
 
-def _claude(value: Row) -> Iterator[Row]:
-    messages = objects(value["chat_messages"])
-    if any(message.get("parent_message_uuid") for message in messages):
-        nodes = {str(message.get("uuid")): message for message in messages}
-        leaf = value.get("current_leaf_message_uuid") or messages[-1].get("uuid")
-        messages = path_to(leaf, nodes, "parent_message_uuid")
-    said = ((one.get("sender"), _claude_text(one)) for one in messages)
-    if turns := _conversation(said)["conversations"]:
-        yield {"conversations": turns}
-
-
-def _claude_text(message: Row) -> str:
-    # The field `text` has "This block is not supported" in place of blocks with tools.
-    blocks = message.get("content")
-    texts = [apis.spoken(blocks, "text") if blocks else message.get("text")]
-    texts += [one.get("extracted_content") for one in objects(message.get("attachments"))]
-    return "\n\n".join(text for text in texts if isinstance(text, str) and text.strip())
-
-
 def _versions(value: Row) -> Iterator[Row]:
     """Yield the conversation of LM Studio, whose messages have versions."""
     said = []
     for message in objects(value["messages"]):
         versions, at = objects(message.get("versions")), message.get("currentlySelected")
         one = versions[at] if isinstance(at, int) and at < len(versions) else {}
-        blocks = [*objects(one.get("steps")), one]
+        steps = objects(one.get("steps"))
+        blocks = [*(step for step in steps if path_of(step, "style.type") != "thinking"), one]
         texts = [text_of(block.get("content")) for block in blocks]
         said.append((one.get("role"), "\n\n".join(text for text in texts if text)))
     yield _conversation(said, text_of(value.get("systemPrompt")))
@@ -252,6 +171,13 @@ def _activity(value: Row) -> Iterator[Row]:
     title = str(value.get("title"))
     if pages and _VERBS.match(title):
         yield _conversation([("user", _VERBS.sub("", title, 1)), ("assistant", "\n\n".join(pages))])
+
+
+def _faq(value: Row) -> Iterator[Row]:
+    """Yield the questions of a page with FAQs in JSON-LD."""
+    for one in objects(value["mainEntity"]):
+        answer = html_text(str(path_of(one, "acceptedAnswer.text") or ""))
+        yield {"prompt": one.get("name"), "completion": answer}
 
 
 def _cohere(value: Row) -> Iterator[Row]:
@@ -274,11 +200,8 @@ _CALLS: Final = (
     ("body", "response"),  # the lines of a batch, joined
     ("input.inputBodyJson", "output.outputBodyJson"),  # Bedrock
     ("request_body", "response_body"),  # proxies
+    ("inputs", "outputs"),  # LangSmith
 )
-
-
-def _parsed(body: Any) -> Any:
-    return parse(body.encode())[0] if isinstance(body, str) and body[:1] == "{" else body
 
 
 def _sample(value: Row) -> Iterator[Row]:
@@ -289,7 +212,7 @@ def _sample(value: Row) -> Iterator[Row]:
 
 def _bodies(value: Row) -> list[Row]:
     for paths in _CALLS:
-        found = [_parsed(path_of(value, path)) for path in paths]
+        found = [parse_json_text(path_of(value, path)) for path in paths]
         bodies = [at_path(one, "body") or one for one in found]
         if all(isinstance(body, dict) for body in bodies):
             return bodies
@@ -297,129 +220,64 @@ def _bodies(value: Row) -> list[Row]:
     return [value] if is_stored else []
 
 
+_SPAN: Final = re.compile(r"(.*)\binput[._]messages")
+
+
+def _span(value: Row) -> list[Row] | None:
+    """Return the messages in a span of OpenInference or OpenTelemetry."""
+    flat = {**value, **(value["attributes"] if isinstance(value.get("attributes"), dict) else {})}
+    for key in flat:
+        if _SPAN.fullmatch(key) and (output := key.replace("input", "output")) in flat:
+            said = [
+                {name.removeprefix("message."): text for name, text in one.items()}
+                for part in (key, output)
+                for one in objects(parse_json_text(flat[part]))
+            ]
+            return [{"messages": said}] if are_turns(said) else None
+    return None
+
+
 _ANSWER: Final = ("role", "content", "tool_calls", "refusal")
 
 
-def _logged(value: Row) -> Iterator[Row]:
-    """Yield the row of a request with its response, in a log or in the result of a batch."""
+def _logged(value: Row) -> Iterable[Row] | None:
+    """Return the row of a request with its response, in a log or in the result of a batch."""
     call: Row = {}
     for body in _bodies(value):
         call |= body
+    if not call:
+        return None
     choices, answer = objects(call.get("choices")), at_path(call, "output", "message")
     if choices or answer:
         answer = answer or at_path(choices[0], "message")
         said = {key: at_path(answer, key) for key in _ANSWER if at_path(answer, key)}
         messages = [*objects(call.get("messages")), said]
         kept = {key: call[key] for key in ("system", "tools") if call.get(key)}
-        yield {"messages": messages, **kept}
-    elif (export := find_export(call)) is not None:
-        yield from export.rows(call)
+        return [{"messages": messages, **kept}]
+    if isinstance(call.get("content"), list):
+        return apis.anthropic(call)
+    export = find_export(call)
+    return None if export is None else export(call)
 
 
 # Support desks
 
 
-def _desk(posts: Iterable[Post]) -> Iterator[Row]:
-    return (record.value for record in conversations_of(posts, {}))
-
-
-def _zendesk(value: Row) -> Iterator[Row]:
-    ticket = value["ticket"] if isinstance(value.get("ticket"), dict) else value
-    people = {str(user.get("id")): user.get("role") for user in objects(value.get("users"))}
-    copied = [ticket.get(key) for key in ("collaborator_ids", "email_cc_ids", "follower_ids")]
-    customers = {str(one) for ids in copied if isinstance(ids, list) for one in ids}
-    customers -= {str(ticket.get("assignee_id"))}
-    customers |= {str(ticket.get("requester_id")), str(at_path(ticket, "requester", "id"))}
-
-    def is_staff(author: str) -> bool:
-        role = people.get(author)
-        return role in ("agent", "admin") if role else author not in customers
-
-    return _desk(
-        Post(
-            (str(comment.get("author_id")),),
-            str(comment.get("plain_body") or comment.get("body") or "").replace("&nbsp;", " ")
-            or html_text(str(comment.get("html_body") or "")),
-            seconds(comment.get("created_at")),
-            is_bot=is_staff(str(comment.get("author_id"))),
-            thread="",
-        )
-        for comment in objects(value.get("comments") or ticket.get("comments"))
-        if comment.get("public", True)
-    )
-
-
-def _is_zendesk(value: Row) -> bool:
-    ticket = value["ticket"] if isinstance(value.get("ticket"), dict) else value
-    comments = objects(value.get("comments") or ticket.get("comments"))
-    known = bool({"requester_id", "requester"} & ticket.keys()) or bool(objects(value.get("users")))
-    return known and any("author_id" in comment for comment in comments)
-
-
-# Parts that only assign, close or reopen have no body, and others are notes of the staff.
-_NOTES: Final = ("note", "note_and_reopen", "quick_reply")
-
-
-def _intercom(value: Row) -> Iterator[Row]:
-    parts = at_path(value, "conversation_parts", "conversation_parts")
-    said = [value["source"], *objects(parts)]
-    return _desk(
-        Post(
-            (str(at_path(part, "author", "id")),),
-            html_text(str(part.get("body") or "")),
-            is_bot=at_path(part, "author", "type") in ("admin", "bot", "team"),
-            thread="",
-        )
-        for part in said
-        if part.get("part_type") not in _NOTES and not part.get("redacted")
-    )
-
-
-def _live_chat(value: Row) -> Iterator[Row]:
-    people = {str(one.get("id")): one.get("type") for one in objects(value["users"])}
-    events = objects(at_path(value, "thread", "events"))
-    return _desk(
-        Post(
-            (str(one.get("author_id")),),
-            str(one.get("text") or ""),
-            seconds(one.get("created_at")),
-            is_bot=people.get(str(one.get("author_id"))) == "agent",
-            thread="",
-        )
-        for one in events
-        if one.get("type") == "message"
-    )
-
-
-def _jira(value: Row) -> Iterator[Row]:
-    fields = value["fields"]
-    reporter = at_path(fields, "reporter", "displayName")
-    said = [(reporter, text_of(fields.get("description") or fields.get("summary")))]
-    said += [
-        (at_path(one, "author", "displayName"), text_of(one.get("body")))
-        for one in objects(path_of(fields, "comment.comments"))
-    ]
-    return _desk(Post((str(who),), text, is_bot=who != reporter, thread="") for who, text in said)
-
-
 _JIRA_COMMENT: Final = re.compile(r"[^;\n]{4,40};(?P<who>[^;\n]{0,200});(?P<text>.*)", re.DOTALL)
 
 
-def _jira_table(value: Row) -> Iterator[Row]:
-    """Yield the issue in a row of a table, whose comments have a date and a name."""
+def _jira_table(value: Row) -> list[Row]:
+    """Return the issue in a row of a table, whose comments have a date and a name."""
     comments = [one for name, one in value.items() if name.startswith("Comment")]
     said = [_JIRA_COMMENT.fullmatch(one) for one in comments if isinstance(one, str)]
-    asked = Post(("",), str(value.get("Description") or value["Summary"]), is_bot=False, thread="")
-    return _desk(
-        [
-            asked,
-            *(
-                Post((one["who"],), one["text"], is_bot=one["who"] != value["Reporter"], thread="")
-                for one in said
-                if one is not None
-            ),
-        ]
-    )
+    asked = str(value.get("Description") or value["Summary"])
+    turns = [(value["Reporter"], asked), *((one["who"], one["text"]) for one in said if one)]
+    posts = [Post((who,), text, is_bot=who != value["Reporter"], thread="") for who, text in turns]
+    return [record.value for record in conversations_of(posts, {})]
+
+
+def _if(matches: Callable[[Row], bool], rows: Callable[[Row], Iterable[Row]]) -> Export:
+    return lambda value: rows(value) if matches(value) else None
 
 
 def _has(*keys: str, **kinds: type) -> Callable[[Row], bool]:
@@ -434,47 +292,42 @@ def _has(*keys: str, **kinds: type) -> Callable[[Row], bool]:
 
 
 _EXPORTS: Final = (
-    Export(_has(chat_messages=list), _claude),
-    Export(_has("title", mapping=dict), _mapping),
-    Export(lambda v: any("versions" in one for one in objects(v.get("messages"))), _versions),
-    Export(lambda v: v.get("header") in _ACTIVITY and "title" in v, _activity),
-    Export(_has("message", chat_history=list), _cohere),
-    Export(_has("ideal", input=list), _ideal),
-    Export(lambda v: bool(_bodies(v)), _logged),
-    Export(lambda v: bool(objects(path_of(v, "sample.output"))), _sample),
-    Export(apis.is_anthropic, apis.anthropic),
-    Export(apis.is_responses, apis.responses),
-    Export(apis.is_gemini, apis.gemini),
-    Export(apis.is_llama_factory, apis.llama_factory),
-    Export(lambda v: _turns_of(v) is not None, _turns),
-    Export(lambda v: _pairs_of(v) is not None, _pairs),
-    Export(_has("message_tree_id", prompt=dict), notes.tree),
-    Export(_has("thread_id", thread=list), notes.thread),
-    Export(_has("story", questions=list, answers=list), notes.story),
-    Export(_has("instruction", instances=list), notes.instances),
-    Export(_has(patterns=list, responses=list), notes.intent),
-    Export(lambda v: v.keys() <= {"id", "data"} and _are_texts(v.get("data")), _texts),
-    Export(notes.is_classified, notes.classified),
-    Export(_has("text", "options", "answer", accept=list), notes.prodigy),
-    Export(notes.is_compared, notes.compared),
-    Export(notes.is_ranked, notes.ranked),
-    Export(notes.is_choice, notes.choice),
-    Export(notes.is_squad, notes.squad),
-    Export(
+    _if(_has("title", mapping=dict), _mapping),
+    _if(lambda v: any("versions" in one for one in objects(v.get("messages"))), _versions),
+    _if(lambda v: v.get("header") in _ACTIVITY and "title" in v, _activity),
+    _if(_has("message", chat_history=list), _cohere),
+    _if(_has(mainEntity=list), _faq),
+    _if(_has("ideal", input=list), _ideal),
+    _logged,
+    _span,
+    _if(lambda v: bool(objects(path_of(v, "sample.output"))), _sample),
+    _if(apis.is_anthropic, apis.anthropic),
+    _if(apis.is_responses, apis.responses),
+    _if(apis.is_gemini, apis.gemini),
+    _if(apis.is_llama_factory, apis.llama_factory),
+    _pairs,
+    _if(_has("message_tree_id", prompt=dict), notes.tree),
+    _if(_has("story", questions=list, answers=list), notes.story),
+    _if(_has("instruction", instances=list), notes.instances),
+    _if(_has(patterns=list, responses=list), notes.intent),
+    _if(lambda v: v.keys() <= {"id", "data"} and _are_texts(v.get("data")), _texts),
+    _if(notes.is_classified, notes.classified),
+    _if(_has("text", "options", "answer", accept=list), notes.prodigy),
+    notes.compared,
+    notes.ranked,
+    notes.choice,
+    _if(notes.is_squad, notes.squad),
+    _if(
         lambda v: (
             isinstance(v.get("annotations") or v.get("completions"), list)
             and isinstance(v.get("data"), dict)
         ),
         notes.label_studio,
     ),
-    Export(_has("annotator", "annotation_id", "lead_time"), notes.label_studio_min),
-    Export(_has(fields=dict, responses=dict), notes.argilla),
-    Export(lambda v: any(name.endswith(notes.FLAT) for name in v), notes.argilla_flat),
-    Export(_is_zendesk, _zendesk),
-    Export(_has("conversation_parts", source=dict), _intercom),
-    Export(_has(users=list, thread=dict), _live_chat),
-    Export(lambda v: "key" in v and at_path(v, "fields", "comment") is not None, _jira),
-    Export(_has("Issue key", "Summary", "Reporter", "Comment"), _jira_table),
+    _if(_has("annotator", "annotation_id", "lead_time"), notes.label_studio_min),
+    _if(_has(fields=dict, responses=dict), notes.argilla),
+    _if(lambda v: any(name.endswith(notes.FLAT) for name in v), notes.argilla_flat),
+    _if(_has("Issue key", "Summary", "Reporter", "Comment"), _jira_table),
 )
 
 

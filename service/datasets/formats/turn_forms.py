@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from service.chat_content import join_texts
@@ -13,13 +16,30 @@ SPEAKERS = {
     "human": "user", "user": "user", "prompter": "user", "customer": "user",
     "gpt": "assistant", "assistant": "assistant", "bot": "assistant", "chatgpt": "assistant",
     "model": "assistant", "bing": "assistant", "bard": "assistant", "chatbot": "assistant",
-    "ai": "assistant", "gemini": "assistant",
+    "ai": "assistant", "gemini": "assistant", "api": "assistant",
     "client": "user", "visitor": "user", "requester": "user", "end-user": "user",
+    "contact": "user", "consumer": "user", "guest": "user", "caller": "user",
     "inbound": "user", "incoming": "user", "outbound": "assistant", "outgoing": "assistant",
     "agent": "assistant", "support": "assistant", "staff": "assistant", "operator": "assistant",
+    "admin": "assistant", "representative": "assistant", "employee": "assistant",
+    "用户": "user", "客户": "user", "顾客": "user", "客服": "assistant", "助手": "assistant",
+    "ユーザー": "user", "お客様": "user", "オペレーター": "assistant", "アシスタント": "assistant",
+    "사용자": "user", "고객": "user", "상담원": "assistant", "상담사": "assistant",
+    "kunde": "user", "kundin": "user", "berater": "assistant", "usuario": "user",
+    "cliente": "user", "agente": "assistant", "asistente": "assistant", "utilisateur": "user",
+    "клиент": "user", "пользователь": "user", "оператор": "assistant", "ассистент": "assistant",
+    "ลูกค้า": "user", "ผู้ใช้": "user", "แอดมิน": "assistant", "เจ้าหน้าที่": "assistant",
     "system": "system", "developer": "developer",
     "tool": "tool", "function": "function", "observation": "tool", "function_call": "function_call",
 }  # fmt: skip
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_a-zA-Z]+")
+_FILLERS = frozenset(
+    (
+        *("message", "msg", "reply", "response", "utterance", "input", "turn"),
+        *("live", "virtual", "automated", "human", "end", "service"),
+    )
+)
+_STAFF = frozenset(["agent", "bot", "assistant", "support", "staff", "representative", "service"])
 _ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
 _ROLE_FIELDS = ("role", "from", "speaker", "author")
 _TEXT_FIELDS = ("content", "value", "text", "parts")
@@ -78,7 +98,23 @@ _MARKED = {
     "q": "user", "a": "assistant", "question": "user", "answer": "assistant",
 }  # fmt: skip
 
+_PYTHON = re.compile(r"\s*(?:\[\s*)?\{\s*'")
+
 Row = dict[str, Any]
+
+
+def parse_json_text(value: Any, marks: tuple[str, ...] = ("[", "{")) -> Any:
+    """Parse a value that is stored as JSON text, as in text-only containers, if it can be.
+
+    A program of Python may have written it, with single quotes.
+    """
+    if isinstance(value, str) and value.lstrip().startswith(marks):
+        for parse in (json.loads, ast.literal_eval) if _PYTHON.match(value) else (json.loads,):
+            try:
+                return parse(value)
+            except (ValueError, SyntaxError, MemoryError, RecursionError):
+                continue
+    return value
 
 
 def role_of(turn: Mapping[str, Any]) -> Any:
@@ -135,11 +171,29 @@ def as_message(turn: Any, roles: Mapping[str, str]) -> Any:
     return message
 
 
+@lru_cache(maxsize=4096)
+def words_of(name: str) -> tuple[str, ...]:
+    """Return the words of a name, such as `createdAt`, in lower case."""
+    return tuple(word.casefold() for word in _WORD.findall(name))
+
+
+@lru_cache(maxsize=4096)
+def role_named(value: str) -> str | None:
+    """Return the role that a word names, such as “Agent”, “HumanMessage” or “outbound-api”."""
+    if (role := SPEAKERS.get(value.strip().casefold())) is not None:
+        return role
+    words = words_of(value)
+    roles = {SPEAKERS.get(word) for word in set(words) - _FILLERS}
+    if None not in roles and words and words[-1] in _STAFF:  # such as “customer support”
+        return "assistant"
+    return roles.pop() if len(roles) == 1 else None
+
+
 def standard_role(speaker: str, roles: Mapping[str, str]) -> str | None:
     """Return the role of a speaker, or None if it is unknown."""
     if speaker in roles:
         return roles[speaker]
-    return speaker if speaker in _ROLES else SPEAKERS.get(speaker.strip().casefold())
+    return speaker if speaker in _ROLES else role_named(speaker)
 
 
 def has_openai_messages(row: Any) -> bool:
@@ -159,6 +213,19 @@ def are_turns(value: Any) -> bool:
         and bool(value)
         and all(isinstance(turn, dict) and role_of(turn) is not None for turn in value)
     )
+
+
+def are_plain(turns: Any) -> bool:
+    """Return whether a list has turns with usual fields, or texts: it needs no other reader."""
+    if isinstance(turns, list) and all(isinstance(turn, str) for turn in turns):
+        return True
+    if not are_turns(turns) or any("parts" in one and not _has_text(one) for one in turns):
+        return False
+    return any(content_of(one) is not None or "tool_calls" in one for one in turns)
+
+
+def _has_text(turn: Mapping[str, Any]) -> bool:
+    return isinstance(content_of(turn), str)
 
 
 def parse_transcript(text: Any) -> list[Row] | None:

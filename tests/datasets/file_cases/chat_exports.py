@@ -7,6 +7,7 @@ the same, so that a case is what is special to its tool.
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -45,6 +46,7 @@ def cases() -> Iterator[Case]:
         yield Case(TOPIC, name, jsonl([row] * 2), rows * 2)
     for name, text in _templates().items():
         yield Case(TOPIC, f"template of {name}", jsonl([{"text": text}]), SHORT)
+    yield from _mailboxes()
     yield from _archives()
     yield from _layouts()
     for name, data in _others().items():
@@ -452,7 +454,7 @@ def _lines() -> dict[str, list[Row]]:
         ],
         "SillyTavern": [
             {"user_name": "Ann", "character_name": "Shop", "chat_metadata": {}},
-            {"name": "Ann", "is_user": True, "mes": ASK},
+            {"name": "Ann", "is_user": True, "mes": ASK, "send_date": "May 13, 2026 9:01am"},
             {"name": "Shop", "is_user": False, "mes": ANSWER, "swipes": [WRONG, ANSWER]},
         ],
         "Cohere's chat": [{"message": ASK, "chat_history": [], "response": ANSWER}],
@@ -579,6 +581,47 @@ def _templates() -> dict[str, str]:
     }
 
 
+# Mailboxes: RFC 4155 (mbox), RFC 3834 (Auto-Submitted), and the headers of Gmail's export
+
+
+def _mail(minute: int, who: str, text: bytes, *headers: str) -> bytes:
+    head = (
+        f"From {minute}@xxx Wed May 13 09:0{minute}:00 +0000 2026",
+        *(f"From: {who}", f"Message-ID: <{minute}@example.com>"),
+        *(f"Date: Wed, 13 May 2026 09:0{minute}:00 +0000", *headers),
+    )
+    return "\n".join((*head, "", "")).encode() + text + b"\n\n"
+
+
+def _mailboxes() -> Iterator[Case]:
+    ann, shop = "Ann <ann@example.com>", "Shop <help@example.org>"
+    reply = ("Subject: Re: Hours", "In-Reply-To: <1@example.com>", "References: <1@example.com>")
+    quoted = f"On Wed, May 13, 2026 at 9:01 AM Ann <ann@example.com>\nwrote:\n> {ASK}\n>\n"
+    html = ("Content-Type: text/html; charset=utf-8", "Content-Transfer-Encoding: base64")
+    page = base64.encodebytes(f"<p>{ANSWER}</p>".encode())
+    latin = ("Content-Type: text/plain; charset=iso-8859-1", "Content-Transfer-Encoding: 8bit")
+    boxes = {
+        "above": _mail(2, shop, f"{ANSWER}\n\n-- \nYour shop\n\n{quoted}".encode(), *reply),
+        "below": _mail(2, shop, f"{quoted}\n{ANSWER}\n".encode(), *reply),
+        "as Outlook does": _mail(
+            2, shop, f"{ANSWER}\n\nFrom: Ann\nSent: Wednesday\n\n{ASK}".encode(), *reply
+        ),
+        "nowhere, in HTML": _mail(2, shop, page, *reply, *html),
+    }
+    asked = _mail(1, ann, f"{ASK}\n>From Berlin\n".encode(), "Subject: Hours")
+    away = _mail(3, shop, b"I am away.", *reply, "Auto-Submitted: auto-replied")
+    spam = _mail(4, "x@example.com", b"Buy!", "X-Gmail-Labels: Spam,Unread")
+    rows = [chat(f"Hours\n\n{ASK}\nFrom Berlin", ANSWER)]
+    roles = {"roles": {"@example.org": "assistant"}}
+    for name, answer in boxes.items():
+        box = answer + asked + away + spam
+        yield Case(TOPIC, f"a mailbox that quotes {name}", box, rows, roles)
+    yield Case(TOPIC, "a mailbox without roles", asked + answer, None, {}, "no_assistant", "roles")
+    paris = _mail(1, ann, "À Paris ?".encode("latin-1"), *latin, "Subject: =?utf-8?q?Caf=C3=A9?=")
+    rows = [chat("Café\n\nÀ Paris ?", ANSWER)]
+    yield Case(TOPIC, "a mailbox in two encodings", paris + answer, rows, roles)
+
+
 # Archives, layouts of tables, and files of other kinds
 
 
@@ -642,7 +685,6 @@ def _others() -> dict[str, bytes]:
         "calendar": b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nEND:VCALENDAR\r\n",
         "contacts": b"BEGIN:VCARD\r\nFN:Ann\r\nEND:VCARD\r\n",
         "e-mail": mail,
-        "mailbox": b"From a@example.com Wed May 13 09:00:00 2026\n" + mail,
         "e-mail of Outlook": ole + "__substg1.0_1000001F".encode("utf-16-le") + bytes(512),
         "old Word": ole + "WordDocument".encode("utf-16-le") + bytes(512),
         "SQL dump": b"-- dump\nCREATE TABLE `faq` (`q` text);\nINSERT INTO `faq` VALUES ('a');\n",
