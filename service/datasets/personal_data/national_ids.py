@@ -110,7 +110,7 @@ def is_chinese_id(value: str) -> bool:
     A 15-digit ID, as issued until 1999, has no check digit.
     """
     value = value.upper()
-    if value[:2] not in _CHINESE_PROVINCES:
+    if value[:2] not in _CHINESE_PROVINCES or len(value) not in (15, 18):
         return False
     if len(value) == 15:
         return _is_date(int(value[6:8]), int(value[8:10]), int(value[10:12]))
@@ -208,7 +208,7 @@ NATIONAL_IDS: tuple[NationalId, ...] = (
         strong=True,
         digits=17,
     ),
-    _id("cn_resident_id", "China", r"\d{15}", is_chinese_id, "", _CHINESE, digits=15),
+    _id("cn_resident_id", "China", r"\d{15,17}", is_chinese_id, "", _CHINESE, digits=15),
     _id(
         "jp_my_number",
         "Japan",
