@@ -198,9 +198,10 @@ _PEM: Final = re.compile(
 _NAMED: Final = re.compile(
     r"(key(?:[ _-]?id)?|secret|token|authorization|bearer|ssws|_pat|auth|sig|code"
     r"|sess(?:ion)?[_-]?(?:id)?|sid"
-    r"|キー|トークン|密[钥鑰]|令牌|키|토큰|khóa (?:api|bí mật)|kunci (?:api|rahasia)|คีย์|โทเค็น"
+    r"|キー|トークン|シークレット|密[钥鑰]|令牌|키|토큰|khóa (?:api|bí mật)|kunci (?:api"
+    r"|rahasia)|คีย์|โทเค็น"
     r"|कुंजी|टोकन|एपीआई की)[\"'`]{0,2}(?:\s{0,3}(?:=>|[:?]{0,3}=|:|is|は|是|는|은|คือ|là"
-    r"|adalah|[^\x00-\x7f]{1,12}[:：])\s{0,3}"
+    r"|adalah|(?:[^\x00-\x7f]|[()]){1,12}[:：])\s{0,3}"
     r"|(?<=[\"']),\s?(?=[\"'])|\s)[\"'`「]{0,2}"
     r"([A-Za-z0-9_\-./+~%]{16,512}(?:={1,2}[A-Za-z0-9/+]{8,64})?={0,2})",
     re.IGNORECASE | re.ASCII,
@@ -240,7 +241,8 @@ _BASIC: Final = re.compile(r"\bbasic\s{1,3}([A-Za-z0-9+/]{8,512}={0,2})", re.IGN
 _NAMES: Final = (
     "key|secret|token|bearer|ssws|_pat\\W|[_\"']auth(?:orization)?\\W|[?&](?:sig|code)="
     "|sess[a-z_-]{0,8}=|\\bsid="
-    "|キー|トークン|密[钥鑰]|令牌|(?:api|비밀|인증|액세스) ?키|토큰|khóa|kunci|คีย์|โทเค็น|कुंजी"
+    "|キー|トークン|シークレット|密[钥鑰]|令牌|(?:api|비밀|인증|액세스) ?키|토큰|khóa|kunci|คีย์"
+    "|โทเค็น|कुंजी"
     "|टोकन|एपीआई"
 )
 _NATIVE: Final = "[\u0e00-\u0e7f\u1780-\u17ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]"
@@ -260,7 +262,8 @@ _PASSWORD: Final = re.compile(
     r"|รหัสผ่าน|พาสเวิร์ด|mật khẩu(?: của tôi| wi-?fi)?|(?:kata )?(?:sandi|laluan)(?: saya"
     r"| wi-?fi)?"
     r"|(?:ពាក្យ|លេខ)សម្ងាត់"
-    r"|contraseña|mot de passe|kennwort|passwort|पासवर्ड)"
+    r"|contraseña|mot de passe|kennwort|passwort|पासवर्ड|wachtwoord|\bsenha|\bclave(?= es\b|:)"
+    r"|пароль)"
     rf"(?:{_NATIVE}{{1,20}}?(?=คือ|[:：是は]))?"
     r"[\"'`]{0,2}(?:\s{0,3}(?:[:=!]{1,2}=|=>|=)(?!\s*$)[ \t]{0,3}|\s{0,3}(?:(?::|value=|is|was"
     r"|(?:has been )?(?:changed|updated|reset|set) to|は|が|を|是|[为為]|："
@@ -310,7 +313,7 @@ _CODE: Final = re.compile(
     r"|รหัส ?(?:otp|ยืนยัน|pin)|ओटीपी)"
     r"(?: (?:saya|anda|kamu|ko|mo|niyo))?"
     r"(?:[^\d\n.?!。]{0,24}?(?::|=|：|\bis\b|は|が|是|为|為|은|는|है|คือ|\b(?:là|adalah|ay)\b))?"
-    r"[\s\[「『【]{0,3}([0-9]{3,4}[ -]?[0-9]{0,4})(?![A-Za-z0-9_-]|[.][0-9]|,[0-9]{3})"
+    r"[\s\[「『【\"']{0,3}([0-9]{3,4}[ -]?[0-9]{0,4})(?![A-Za-z0-9_-]|[.][0-9]|,[0-9]{3})"
     r"|(?<![\w.,])(?:G-)?([0-9]{3}[ -][0-9]{3}|[0-9]{4,8})(?= (?:is|as) your [^.\n]{0,30}?"
     r"(?:code|otp|pin\b|password)| adalah kode | là mã |は(?:認証|確認)コード|은 인증번호)",
     re.IGNORECASE,
@@ -338,7 +341,8 @@ _LOGIN_WORDS: Final = (
     r"|pass(?:phrase|code)|pwd"
     r"|db_pass|パスワード"
     r"|暗証番号|密[码碼]|口令|비밀번호"
-    "|패스워드|암호|พาสเวิร์ด|mật khẩu|sandi|contraseña|mot de passe|kennwort|पासवर्ड"
+    "|패스워드|암호|พาสเวิร์ด|mật khẩu|sandi|contraseña|mot de passe|kennwort|passwort|पासवर्ड"
+    r"|wachtwoord|\bsenha|\bclave|пароль"
 )
 _URL_PASSWORD: Final = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,64}:([^\s/@]{3,128})@")
 _WORD_CHAR: Final = re.compile("[A-Za-z0-9]")

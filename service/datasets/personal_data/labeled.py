@@ -62,9 +62,11 @@ _PLATE: Final = (
     r"|\d{2} ?[A-Z]{1,3} ?\d{2,5}"
 )
 _BANK: Final = (
-    r"(?:gtb(?:ank)?|fcmb|first bank|access bank|zenith bank|uba|bdo|bpi|metrobank|landbank"
+    r"(?:\b(?:gtb(?:ank)?|fcmb|first bank|access bank|zenith bank|uba|bdo|bpi|metrobank|landbank"
     r"|bca|bni|bri|mandiri|bsi|cimb|hdfc|icici|axis bank|sbi|dbs|posb|ocbc|uob|maybank"
     r"|vietcombank|vcb|techcombank|bidv|vietinbank|kbank|scb|opay|palmpay|moniepoint|kuda)\b"
+    r"|(?:工商|农业|中国|建设|交通|招商|邮储|民生|浦发|中信|光大|平安|兴业)银行"
+    r"|[가-힣]{2,4}(?:은행|뱅크)|농협)"
 )
 _IN_TOWN: Final = r"(?: ?:? ?[A-Z][a-z]{2,20}(?: [A-Z][a-z]{2,20})?,)?"
 _DEGREES: Final = r"\d{1,3}° ?\d{1,2}['′] ?\d{1,2}(?:\.\d+)?[\"″]?"
@@ -86,11 +88,14 @@ _LABELED: Final = (
         r"|खाता (?:संख्या|नंबर)|account ko|लेखा संख्या|आईएफएससी|គណនី"
         r"|, acc(?:oun)?t|(?:支店|銀行|口座番号[はが:：]?) ?(?:普通|当座)(?:預金)?"
         r"|ゆうちょ(?:銀行)? ?記号|記号 ?\d{5} ?番号|ゆうちょ.{0,12}番号"
-        rf"|\b{_BANK}"
-        r"(?: (?:savings|current|acc(?:oun)?t|a/c|rek(?:ening)?|stk|no\.?))?"
-        r"|(?:[가-힣]{2}|농협|카카오)(?:은행|뱅크)|บัญชี(?:ธนาคาร)?",
+        r"|บัญชี(?:ธนาคาร)?",
         r"(?i:[a-z]{4}0[a-z0-9]{6})|\d{2}-\d{2}-\d{2}(?!-?\d)"
         r"|(?!(?:19|20)\d\d-\d\d-\d\d(?!\d))\d(?:[ -]?\d){5,18}",
+    ),
+    _Labeled(
+        "bank_account",
+        rf"{_BANK}(?: (?:savings|current|acc(?:oun)?t|a/c|rek(?:ening)?|stk|no\.?))?|\btk\b",
+        r"(?!(?:19|20)\d\d-\d\d-\d\d(?!\d))\d(?:[ -]?\d){7,18}",
     ),
     _Labeled("bank_account", r"\bsort code [\d-]{6,8},? (?:account|acct)", r"\d{6,12}"),
     _Labeled("iban", r"\biban\b", r"[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?"),
@@ -138,20 +143,25 @@ _LABELED: Final = (
     ),
     _Labeled(
         "license_plate",
-        r"\b(?:vehicle|car|van|truck|bike|taxi|scooter|reg)s?\b|차량?|\bstnk\b|\bxe\b|गाड़ी|वाहन",
+        r"\b(?:vehicle|car|van|truck|bike|taxi|scooter|reg|auto|wagen|coche|carro|voiture|mobil"
+        r"|motor"
+        r")s?\b|immatriculation|차량?|\bstnk\b|\bxe\b|गाड़ी|वाहन|कार|รถ|車",
         r"[A-Z]{2}[ -]?\d{1,2}[ -]?[A-Z]{1,3}[ -]?\d{4}|[A-Z]{2}\d{2} [A-Z]{3}"
         r"|\d{2,3}[가-힣] ?\d{4}"
-        r"|[A-Z]{1,2} \d{1,4} [A-Z]{2,3}|\d{2}[A-Z]\d?-\d{3}\.?\d{2}",
+        r"|[A-Z]{1,2} \d{1,4} [A-Z]{2,3}|\d{2}[A-Z]\d?-\d{3}\.?\d{2}"
+        r"|[A-ZÄÖÜ]{1,3}-[A-Z]{1,2} \d{1,4}[EH]?|[A-Z]{2}-\d{3}-[A-Z]{2}|\d[ก-ฮ]{2} \d{1,4}"
+        r"|[一-鿿]{1,4} ?\d{2,3} ?[ぁ-ん] ?\d{1,2}-?\d{2}",
     ),
     _Labeled(
         "coordinates",
         r"\bgps\b|coordinates?|\blat(?:itude)?\b(?:[/,;]\s?lo?ng?(?:itude)?\b)?|\blocation(?: pin)?"
         r"|(?:\bi'?m|i am|located|seen|live|meet(?: me)?|house|home|parked) (?:at|near|around|by)"
-        r"|\bpin\b|緯度(?:経度|經度)?|座標|位置|坐标|纬度|緯度|위도|좌표|위치|พิกัด|ตำแหน่ง"
+        r"|\bpin\b|緯度(?:経度|經度)?|座標|位置|坐标|纬度|緯度|위도|좌표|위치|(?:พิกัด"
+        r"|ตำแหน่ง)[ก-๙]{0,16}"
         r"|tọa độ|toạ độ|vị trí|koordinat|\b(?:titik|lokasi)(?: rumah)?\b|ubicación|standort"
         r"|निर्देशांक|स्थान",
         r"-?\d{1,3}\.\d{3,}°?(?: ?[NS])?\s{0,2}[,;/、，]?\s{0,2}"
-        r"[\"']?(?:lon(?:gitude)?|lng|経度|经度|經度)?[\"':= ]{0,4}-?\d{1,3}\.\d{3,}(?:°? ?[EW])?"
+        r"[\"']?(?i:lon(?:gitude)?|lng|経度|经度|經度)?[\"':= ]{0,4}-?\d{1,3}\.\d{3,}(?:°? ?[EW])?"
         rf"|{_PLACE}",
     ),
     _Labeled(
@@ -203,7 +213,7 @@ _LABELED: Final = (
 # Between a word and its value: "number", "is" and "my" in each language, marks, what the word is
 # of, and the end of a question with the start of its answer.
 _BETWEEN: Final = (
-    r"(?:[\s:=：#*_|>\"'`「『（(]|\.\s|\([^()\d]{1,20}\)|no\.?|number|nomor|numero|番号|号码?"
+    r"(?:[\s:=：#*_|>📍\"'`「『（(]|\.\s|\([^()\d]{1,20}\)|no\.?|number|nomor|numero|番号|号码?"
     r"|號碼?|번호"
     r"|เลขที่|số|['’]s|is|was|ist|est|es|é|na|slip|shows?|card|saya|pribadi|kak|kamu|anda|nya|ko"
     r"|ay|adalah"
