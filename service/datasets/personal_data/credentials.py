@@ -128,16 +128,18 @@ _FORMATS: Final = {
     "re_[A-Za-z0-9]{6,12}_": "[A-Za-z0-9]{18,36}",  # Resend
     r"sk\.eyJ": r"[\w-]{40,200}\.[\w-]{20,40}",  # Mapbox
     "[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk": "",  # MaxMind
-    r"hooks\.zapier\.com/hooks/catch/": r"[\w/]{8,40}",
+    r"(?:https://)?hooks\.zapier\.com/hooks/catch/": r"[\w/]{8,40}",
     "xox[abeprs]-": r"[\w-]{10,250}",
     "xapp-[0-9]-": r"[\w-]{20,250}",
-    r"hooks\.slack\.com/(?:services|workflows|triggers)/": "[A-Za-z0-9/_-]{20,120}",
-    r"discord(?:app)?\.com/api/(?:v[0-9]{1,2}/)?webhooks/": r"[0-9]{17,20}/[\w-]{60,80}",
-    r"(?:[a-z0-9-]{1,60}\.)?webhook\.office\.com/webhookb2/": (
+    r"(?:https://)?hooks\.slack\.com/(?:services|workflows|triggers)/": r"[\w/-]{20,120}",
+    r"(?:https://)?discord(?:app)?\.com/api/(?:v[0-9]{1,2}/)?webhooks/": (
+        r"[0-9]{17,20}/[\w-]{60,80}"
+    ),
+    r"(?:https://)?(?:[a-z0-9-]{1,60}\.)?webhook\.office\.com/webhookb2/": (
         r"[\w@-]{36,80}/IncomingWebhook/[\w-]{32}/[\w-]{36}"
     ),
     r"[MNO][\w-]{23,27}\.": r"[\w-]{6}\.[\w-]{27,40}",  # Discord's bots
-    r"[0-9]{8,10}:AA": r"[\w-]{33}",  # Telegram's bots
+    r"(?:bot)?[0-9]{8,10}:AA": r"[\w-]{33}",  # Telegram's bots
     "SK[a-fA-F0-9]": "[a-fA-F0-9]{31}",  # Twilio
     "EAA[A-Z]": "[A-Za-z0-9]{90,400}",  # Facebook
     # notes, tables and operations
@@ -196,11 +198,12 @@ _PEM: Final = re.compile(
 _NAMED: Final = re.compile(
     r"(key(?:[ _-]?id)?|secret|token|authorization|bearer|ssws|_pat|auth|sig|code"
     r"|sess(?:ion)?[_-]?(?:id)?|sid"
-    r"|キー|トークン|密[钥鑰]|令牌|키|토큰|khóa (?:api|bí mật)|kunci (?:api|rahasia)|คีย์|โทเค็น"
+    r"|キー|トークン|シークレット|密[钥鑰]|令牌|키|토큰|khóa (?:api|bí mật)|kunci (?:api"
+    r"|rahasia)|คีย์|โทเค็น"
     r"|कुंजी|टोकन|एपीआई की)[\"'`]{0,2}(?:\s{0,3}(?:=>|[:?]{0,3}=|:|is|は|是|는|은|คือ|là"
-    r"|adalah)\s{0,3}"
+    r"|adalah|(?:[^\x00-\x7f]|[()]){1,12}[:：])\s{0,3}"
     r"|(?<=[\"']),\s?(?=[\"'])|\s)[\"'`「]{0,2}"
-    r"([A-Za-z0-9_\-./+~%]{16,512}={0,2})",
+    r"([A-Za-z0-9_\-./+~%]{16,512}(?:={1,2}[A-Za-z0-9/+]{8,64})?={0,2})",
     re.IGNORECASE | re.ASCII,
 )
 # What must be before a name that has other meanings: any key, but not "primary key".
@@ -225,7 +228,7 @@ _STRONG: Final = re.compile(
 )
 # After a vendor's name and an underscore (alchemy_key = …), less is enough.
 _JOINED: Final = re.compile(r"(?=(?:[^\d]*\d){3})[\w~-]{16,128}", re.ASCII)
-_IS_GIVEN: Final = re.compile("[:=,]| is ")
+_IS_GIVEN: Final = re.compile("[:=,：は是은는]| is |คือ|là |adalah ")
 _OPEN_KEY: Final = re.compile(
     r"(?:pub[a-z]*|primary|foreign|cache|sort|partition|row|object|event|idempotency|dedup[a-z]*"
     r"|composite|index|hash|lookup|routing|storage|unique|parent|child|user|order|item|product|file"
@@ -238,9 +241,12 @@ _BASIC: Final = re.compile(r"\bbasic\s{1,3}([A-Za-z0-9+/]{8,512}={0,2})", re.IGN
 _NAMES: Final = (
     "key|secret|token|bearer|ssws|_pat\\W|[_\"']auth(?:orization)?\\W|[?&](?:sig|code)="
     "|sess[a-z_-]{0,8}=|\\bsid="
-    "|キー|トークン|密[钥鑰]|令牌|(?:api|비밀|인증|액세스) ?키|토큰|khóa|kunci|คีย์|โทเค็น|कुंजी"
+    "|キー|トークン|シークレット|密[钥鑰]|令牌|(?:api|비밀|인증|액세스) ?키|토큰|khóa|kunci|คีย์"
+    "|โทเค็น|कुंजी"
     "|टोकन|एपीआई"
 )
+_NATIVE: Final = "[\u0e00-\u0e7f\u1780-\u17ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]"
+"""A letter of a script without capitals and spaces between words."""
 _PASSWORD: Final = re.compile(
     r"(?:(?:temporary|new|initial|current|old) password(?: [\w'-]{1,15}){1,4}(?= is)"
     r"|(?:password|passwd|passphrase|passcode)(?:(?: akun| email)?(?: ko| saya| kamu| anda)"
@@ -253,9 +259,12 @@ _PASSWORD: Final = re.compile(
     r"|(?<![a-z])pass (?:for|to|of) (?:(?:the|my|our) )?[\w-]{2,20}(?=:)"
     r"|비번|รหัส(?:ผ่าน)?(?= ?wi-?fi| ?:)(?: ?wi-?fi)?"
     r"|パスワード|暗証番号|密[码碼]|口令|비밀번호|패스워드|암호"
-    r"|รหัสผ่าน|พาสเวิร์ด|mật khẩu(?: của tôi| wi-?fi)?|(?:kata )?sandi(?: saya| wi-?fi)?"
+    r"|รหัสผ่าน|พาสเวิร์ด|mật khẩu(?: của tôi| wi-?fi)?|(?:kata )?(?:sandi|laluan)(?: saya"
+    r"| wi-?fi)?"
     r"|(?:ពាក្យ|លេខ)សម្ងាត់"
-    r"|contraseña|mot de passe|kennwort|passwort|पासवर्ड)"
+    r"|contraseña|mot de passe|kennwort|passwort|पासवर्ड|wachtwoord|\bsenha|\bclave(?= es\b|:)"
+    r"|пароль)"
+    rf"(?:{_NATIVE}{{1,20}}?(?=คือ|[:：是は]))?"
     r"[\"'`]{0,2}(?:\s{0,3}(?:[:=!]{1,2}=|=>|=)(?!\s*$)[ \t]{0,3}|\s{0,3}(?:(?::|value=|is|was"
     r"|(?:has been )?(?:changed|updated|reset|set) to|は|が|を|是|[为為]|："
     r"|[改换換][成为為]|设[置为]*"
@@ -265,7 +274,7 @@ _PASSWORD: Final = re.compile(
 )
 # A password of letters alone is one only where a separator or a quote announces it, and its line
 # or quote ends after it: "password: sunflower", but not "Password: at least eight characters".
-_ANNOUNCED: Final = re.compile(r"[:=：][\s\"'`「『]*$|[\"'`「『]$")
+_ANNOUNCED: Final = re.compile(r"(?:[:=：は是은는]|คือ)[\s\"'`「『]*$|[\"'`「『]$")
 _OWN: Final = re.compile(r"wi-?fi|\bmy ", re.IGNORECASE)
 # Words with hyphens need no more than "my passphrase is" before them.
 _WORDS_WITH_HYPHENS: Final = re.compile(
@@ -273,7 +282,9 @@ _WORDS_WITH_HYPHENS: Final = re.compile(
     r"|pre)-)[a-z]{4,}(?:-[a-z]{3,})+",
     re.IGNORECASE,
 )
-_ENDS: Final = re.compile(r"[\"'`」』]|[,;.]?[ \t]*(?:$|[\r\n])|です|입니다|ครับ|ค่ะ")
+_ENDS: Final = re.compile(
+    rf"[\"'`」』]|[,;.]?[ \t]*(?:$|[\r\n])|[,;，。、；]? ?{_NATIVE}|[，。、；]"
+)
 _NO_PASSWORD: Final = re.compile(
     "required|optional|missing|strong|weak|secured?|safe|valid|locked|working|broken|compromised"
     "|leaked|stolen"
@@ -300,9 +311,9 @@ _CODE: Final = re.compile(
     r"|認証(?:コード|番号)|確認コード|ワンタイムパスワード|暗証番号|验证码|驗證碼"
     r"|인증 ?번호|보안 ?코드"
     r"|รหัส ?(?:otp|ยืนยัน|pin)|ओटीपी)"
-    r"(?: (?:saya|anda|kamu|ko|mo|niyo|của (?:tôi|bạn|em|anh|chị)|ของ(?:คุณ|ฉัน|ผม)))?"
-    r"(?:\s{0,2}(?::|=|：|is|は|が|是|为|為|은|는|คือ|là|adalah|ay|है))?"
-    r"[\s\[「『【]{0,3}([0-9]{3,4}[ -]?[0-9]{0,4})(?![A-Za-z0-9_-]|[.][0-9]|,[0-9]{3})"
+    r"(?: (?:saya|anda|kamu|ko|mo|niyo))?"
+    r"(?:[^\d\n.?!。]{0,24}?(?::|=|：|\bis\b|は|が|是|为|為|은|는|है|คือ|\b(?:là|adalah|ay)\b))?"
+    r"[\s\[「『【\"']{0,3}([0-9]{3,4}[ -]?[0-9]{0,4})(?![A-Za-z0-9_-]|[.][0-9]|,[0-9]{3})"
     r"|(?<![\w.,])(?:G-)?([0-9]{3}[ -][0-9]{3}|[0-9]{4,8})(?= (?:is|as) your [^.\n]{0,30}?"
     r"(?:code|otp|pin\b|password)| adalah kode | là mã |は(?:認証|確認)コード|은 인증번호)",
     re.IGNORECASE,
@@ -330,7 +341,8 @@ _LOGIN_WORDS: Final = (
     r"|pass(?:phrase|code)|pwd"
     r"|db_pass|パスワード"
     r"|暗証番号|密[码碼]|口令|비밀번호"
-    "|패스워드|암호|พาสเวิร์ด|mật khẩu|sandi|contraseña|mot de passe|kennwort|पासवर्ड"
+    "|패스워드|암호|พาสเวิร์ด|mật khẩu|sandi|contraseña|mot de passe|kennwort|passwort|पासवर्ड"
+    r"|wachtwoord|\bsenha|\bclave|пароль"
 )
 _URL_PASSWORD: Final = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,64}:([^\s/@]{3,128})@")
 _WORD_CHAR: Final = re.compile("[A-Za-z0-9]")

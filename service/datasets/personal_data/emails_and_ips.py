@@ -9,7 +9,8 @@ from typing import Final
 
 _EMAIL: Final = re.compile(
     r"(?<![\w.+\-À-ɏ])(?!git@[\w.-]+:)(?:[A-Za-z]')?[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@"
-    r"(?:[A-Za-z0-9-]{1,63}\.){1,8}(?!(?:png|jpe?g|gif|svg|webp|js|css|json|pdf|txt)\b)[A-Za-z]{2,24}\b",
+    r"(?:[A-Za-z0-9-]{1,63}\.){1,8}(?!(?:png|jpe?g|gif|svg|webp|js|css|json|pdf"
+    r"|txt)\b)[A-Za-z]{2,24}\b",
     re.ASCII,
 )
 # Addresses with letters of other scripts (RFC 6531). Vowel signs are no word characters, so their
@@ -53,7 +54,8 @@ _IPV6: Final = re.compile(
 # Four short numbers are an address only after such a word.
 _SMALL: Final = re.compile(r"\d\.\d\.\d\.\d")
 _HOST: Final = re.compile(
-    r"\bips?\b|ipv4|server|host|address|login|logged|ping|gateway|client|\bdns|connect|from|router|アドレス|地址|주소",
+    r"\bips?\b|ipv4|server|host|address|login|logged|ping|gateway|client|\bdns|connect|from"
+    r"|router|アドレス|地址|주소",
     re.IGNORECASE,
 )
 _VERSION: Final = re.compile(
@@ -65,7 +67,8 @@ _VERSION: Final = re.compile(
 
 
 _NOBODY: Final = re.compile(
-    r"(?:user(?:name)?|you|your[._-]?(?:name|email)|name|someone|somebody|test|foo|bar|no-?reply|admin|info|support|contact"
+    r"(?:user(?:name)?|you|your[._-]?(?:name|email)|name|someone|somebody|test|foo|bar|no-?reply"
+    r"|admin|info|support|contact"
     r"|sales|help|hello|webmaster|postmaster|me|root)@example\.(?:com|org|net)$"
     r"|[\dA-Fa-f.-]{20,}@",
     re.IGNORECASE,
@@ -73,10 +76,26 @@ _NOBODY: Final = re.compile(
 """Addresses in documentation, and identifiers of messages."""
 
 
+_FOR_EXAMPLE: Final = re.compile(
+    r"(?:\be\.g\.?|for example|for instance|such as|placeholder=?|例(?:えば|如)?|如|เช่น|ví dụ"
+    r"|contoh"
+    r"|misal(?:nya)?|예(?:를 들어|시)?|जैसे|उदाहरण)[,:：]? ?[\"'“「『]?$",
+    re.IGNORECASE,
+)
+_SUCH_AS_THIS: Final = re.compile(r"[\"'”」』]?(?:のよう|などの|처럼|같은)")
+
+
 def find_emails(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of email addresses in a text with ASCII marks: `text[start:end]`."""
     if "@" in text:
-        yield from (m.span() for m in _EMAIL.finditer(text) if not _NOBODY.match(m.group()))
+        for match in _EMAIL.finditer(text):
+            start, end = match.span()
+            if not (
+                _NOBODY.match(match.group())
+                or _FOR_EXAMPLE.search(text, max(start - 20, 0), start)
+                or _SUCH_AS_THIS.match(text, end)
+            ):
+                yield start, end
         if not text.isascii():
             for match in _INTERNATIONAL.finditer(text):
                 if not match.group().isascii() and not _EMAIL.search(match.group()):
@@ -104,19 +123,10 @@ def plain_email(written: str) -> str:
     return re.sub(r"\s", "", plain)
 
 
-_DOCUMENTATION: Final = [
-    ipaddress.ip_network(written)
-    for written in (
-        *("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"),
-        *("2001:db8::/32", "3fff::/20"),
-    )
-]
-
-
 def find_ip_addresses(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the positions of IP addresses of hosts, except loopback addresses.
+    """Yield the positions of IP addresses that are reachable in the Internet.
 
-    Addresses for documentation (RFC 5737, 3849 and 9637), multicast and netmasks are no hosts'.
+    Private, loopback and multicast addresses, netmasks, and those for documentation are not.
     """
     if text.count(".") >= 3:
         for match in _IPV4.finditer(text):
@@ -136,9 +146,4 @@ def _is_host_address(written: str) -> bool:
         address = ipaddress.ip_address(written)
     except ValueError:
         return False
-    if address.version == 4 and address.packed[0] in (0, 255):  # 255: a network mask
-        return False
-    if address.is_loopback or address.is_unspecified or address.is_multicast:
-        return False
-    is_mask = address.version == 4 and address.is_reserved
-    return not is_mask and not any(address in network for network in _DOCUMENTATION)
+    return address.is_global and not address.is_multicast and not written.startswith("3fff")

@@ -22,17 +22,18 @@ class _Labeled(NamedTuple):
     value: str
 
 
+# The first letters of months in European languages, Indonesian and Filipino; others in full.
 _MONTH: Final = (
-    "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}|januari|februari|maret|mei|juni"
-    "|juli|agustus|oktober|desember|enero|pebrero|marso|abril|mayo|hunyo|hulyo|agosto|setyembre"
-    "|oktubre|nobyembre|disyembre|มกราคม|กุมภาพันธ์|มีนาคม|เมษายน|พฤษภาคม|มิถุนายน|กรกฎาคม|สิงหาคม"
-    "|กันยายน|ตุลาคม|พฤศจิกายน|ธันวาคม|[ก-ฮ]{1,2}\\.[ก-ฮ]{1,2}\\.|tháng \\d{1,2}"
+    "(?:jan|gen|ene|feb|f[ée]v|peb|m[aä][rijyg]|mei|apr|abr|avr|giu|lug|hun|hul|ju[ilnu]|a[gu][ogu]"
+    "|ao[uû]|sep|set|o[ckt]t|out|nov|nob|d[eé][cszk]|di[cs])[a-zûéç]{0,8}(?:\\.(?= \\d))?"
+    "|มกราคม|กุมภาพันธ์|มีนาคม|เมษายน|พฤษภาคม|มิถุนายน|กรกฎาคม|สิงหาคม|กันยายน|ตุลาคม|พฤศจิกายน"
+    "|ธันวาคม|[ก-ฮ]{1,2}\\.[ก-ฮ]{1,2}\\.|tháng \\d{1,2}"
     "|जनवरी|फ़?रवरी|मार्च|अप्रैल|मई|जून|जुलाई|अगस्त|सितंबर|अक्टूबर|नवंबर|दिसंबर"
 )
 _DATE: Final = (
     r"(?:19|20|25)\d\d[-/. ]\d{1,2}[-/. ]\d{1,2}|\d{1,2}[-/. ]\d{1,2}[-/. ](?:19|20|25)?\d\d"
     rf"|\d{{1,2}}[-/.](?i:{_MONTH})[-/.]\d{{2,4}}|\d{{1,2}}(?:st|nd|rd|th)?(?: of"
-    rf"| ng)? (?i:{_MONTH})(?:,? (?:năm |พ\.ศ\. ?)?\d{{4}})?"
+    rf"| ng| de)? (?i:{_MONTH})(?:,? (?:de |del |năm |พ\.ศ\. ?)?\d{{4}})?"
     rf"|(?i:{_MONTH}) \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?"
     r"|(?:\d{4}|(?:明治|大正|昭和|平成|令和) ?\d{1,2}|民國 ?\d{2,3})"
     r" ?[年년] ?\d{1,2} ?[月월](?: ?\d{1,2} ?[日일])?"
@@ -61,10 +62,13 @@ _PLATE: Final = (
     r"|\d{2} ?[A-Z]{1,3} ?\d{2,5}"
 )
 _BANK: Final = (
-    r"(?:gtb(?:ank)?|fcmb|first bank|access bank|zenith bank|uba|bdo|bpi|metrobank|landbank"
+    r"(?:\b(?:gtb(?:ank)?|fcmb|first bank|access bank|zenith bank|uba|bdo|bpi|metrobank|landbank"
     r"|bca|bni|bri|mandiri|bsi|cimb|hdfc|icici|axis bank|sbi|dbs|posb|ocbc|uob|maybank"
     r"|vietcombank|vcb|techcombank|bidv|vietinbank|kbank|scb|opay|palmpay|moniepoint|kuda)\b"
+    r"|(?:工商|农业|中国|建设|交通|招商|邮储|民生|浦发|中信|光大|平安|兴业)银行"
+    r"|[가-힣]{2,4}(?:은행|뱅크)|농협)"
 )
+_IN_TOWN: Final = r"(?: ?:? ?[A-Z][a-z]{2,20}(?: [A-Z][a-z]{2,20})?,)?"
 _DEGREES: Final = r"\d{1,3}° ?\d{1,2}['′] ?\d{1,2}(?:\.\d+)?[\"″]?"
 _PLACE: Final = (
     rf"{_DEGREES} ?[NS],? ?{_DEGREES} ?[EW]|[NS] ?{_DEGREES},? ?[EW] ?{_DEGREES}"
@@ -84,11 +88,14 @@ _LABELED: Final = (
         r"|खाता (?:संख्या|नंबर)|account ko|लेखा संख्या|आईएफएससी|គណនី"
         r"|, acc(?:oun)?t|(?:支店|銀行|口座番号[はが:：]?) ?(?:普通|当座)(?:預金)?"
         r"|ゆうちょ(?:銀行)? ?記号|記号 ?\d{5} ?番号|ゆうちょ.{0,12}番号"
-        rf"|\b{_BANK}"
-        r"(?: (?:savings|current|acc(?:oun)?t|a/c|rek(?:ening)?|stk|no\.?))?"
-        r"|(?:[가-힣]{2}|농협|카카오)(?:은행|뱅크)|บัญชี(?:ธนาคาร)?",
+        r"|บัญชี(?:ธนาคาร)?",
         r"(?i:[a-z]{4}0[a-z0-9]{6})|\d{2}-\d{2}-\d{2}(?!-?\d)"
         r"|(?!(?:19|20)\d\d-\d\d-\d\d(?!\d))\d(?:[ -]?\d){5,18}",
+    ),
+    _Labeled(
+        "bank_account",
+        rf"{_BANK}(?: (?:savings|current|acc(?:oun)?t|a/c|rek(?:ening)?|stk|no\.?))?|\btk\b",
+        r"(?!(?:19|20)\d\d-\d\d-\d\d(?!\d))\d(?:[ -]?\d){7,18}",
     ),
     _Labeled("bank_account", r"\bsort code [\d-]{6,8},? (?:account|acct)", r"\d{6,12}"),
     _Labeled("iban", r"\biban\b", r"[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?"),
@@ -98,13 +105,13 @@ _LABELED: Final = (
         r"|\bborn(?: in [A-Z][a-z]{2,20}(?: [A-Z][a-z]{2,20})?,?)?(?: on)?|\(b\. "
         r"|出生(?:日期|年月日?|于|於)?|生日|생년월일|생일"
         r"|วัน(?: เดือน ปี)?เกิด|เกิด(?:วันที่|เมื่อ)?"
-        r"|ngày sinh|sinh (?:ngày|nhật)|(?:tanggal|tgl\.?) lahir"
-        r"|\blahir(?: tanggal)?(?: di [A-Z][a-z]{2,20},)?|\bttl\b ?:? ?[A-Z][a-z]{2,20},"
+        r"|ngày sinh|sinh (?:ngày|nhật)|(?:tanggal|tgl\.?|\b) ?lahir(?: tanggal)?"
+        rf"(?:(?: di)?{_IN_TOWN})?|\bttl\b{_IN_TOWN}"
         r"|जन्म ?(?:तिथि|तारीख|दिन|दिनांक)?|kaarawan|kapanganakan|ipinanganak(?: (?:ako )?noong)?"
         r"|ថ្ងៃ(?:ខែឆ្នាំ)?កំណើត|জন্ম ?(?:তারিখ|দিন)|تاريخ (?:الميلاد|الولادة)|မွေး(?:သက္ကရာဇ်|နေ့)"
         r"|geburtsdatum|geb(?:oren|\.)(?: am| op)?|geboortedatum|nat[oa] il|data di nascita"
         r"|né(?:e)? le|date de naissance|fecha de nacimiento"
-        r"|nacid[oa] el"
+        r"|nac(?:id[oa]|í|ió) el"
         r"|data de nascimento|nasc(?:i|id[oa]) em|\bturn(?:ed|s|ing) \d{1,3} on",
         _DATE,
     ),
@@ -136,18 +143,25 @@ _LABELED: Final = (
     ),
     _Labeled(
         "license_plate",
-        r"\b(?:vehicle|car|van|truck|bike|taxi|scooter|reg)s?\b|차량?|\bstnk\b|\bxe\b|गाड़ी|वाहन",
-        r"[A-Z]{2} ?\d{1,2} ?[A-Z]{1,3} ?\d{4}|[A-Z]{2}\d{2} [A-Z]{3}|\d{2,3}[가-힣] ?\d{4}"
-        r"|[A-Z]{1,2} \d{1,4} [A-Z]{2,3}|\d{2}[A-Z]\d?-\d{3}\.?\d{2}",
+        r"\b(?:vehicle|car|van|truck|bike|taxi|scooter|reg|auto|wagen|coche|carro|voiture|mobil"
+        r"|motor"
+        r")s?\b|immatriculation|차량?|\bstnk\b|\bxe\b|गाड़ी|वाहन|कार|รถ|車",
+        r"[A-Z]{2}[ -]?\d{1,2}[ -]?[A-Z]{1,3}[ -]?\d{4}|[A-Z]{2}\d{2} [A-Z]{3}"
+        r"|\d{2,3}[가-힣] ?\d{4}"
+        r"|[A-Z]{1,2} \d{1,4} [A-Z]{2,3}|\d{2}[A-Z]\d?-\d{3}\.?\d{2}"
+        r"|[A-ZÄÖÜ]{1,3}-[A-Z]{1,2} \d{1,4}[EH]?|[A-Z]{2}-\d{3}-[A-Z]{2}|\d[ก-ฮ]{2} \d{1,4}"
+        r"|[一-鿿]{1,4} ?\d{2,3} ?[ぁ-ん] ?\d{1,2}-?\d{2}",
     ),
     _Labeled(
         "coordinates",
         r"\bgps\b|coordinates?|\blat(?:itude)?\b(?:[/,;]\s?lo?ng?(?:itude)?\b)?|\blocation(?: pin)?"
         r"|(?:\bi'?m|i am|located|seen|live|meet(?: me)?|house|home|parked) (?:at|near|around|by)"
-        r"|\bpin\b|緯度(?:経度|經度)?|座標|位置|坐标|纬度|緯度|위도|좌표|พิกัด"
-        r"|tọa độ|toạ độ|koordinat|निर्देशांक",
+        r"|\bpin\b|緯度(?:経度|經度)?|座標|位置|坐标|纬度|緯度|위도|좌표|위치|(?:พิกัด"
+        r"|ตำแหน่ง)[ก-๙]{0,16}"
+        r"|tọa độ|toạ độ|vị trí|koordinat|\b(?:titik|lokasi)(?: rumah)?\b|ubicación|standort"
+        r"|निर्देशांक|स्थान",
         r"-?\d{1,3}\.\d{3,}°?(?: ?[NS])?\s{0,2}[,;/、，]?\s{0,2}"
-        r"[\"']?(?:lon(?:gitude)?|lng|経度|经度|經度)?[\"':= ]{0,4}-?\d{1,3}\.\d{3,}(?:°? ?[EW])?"
+        r"[\"']?(?i:lon(?:gitude)?|lng|経度|经度|經度)?[\"':= ]{0,4}-?\d{1,3}\.\d{3,}(?:°? ?[EW])?"
         rf"|{_PLACE}",
     ),
     _Labeled(
@@ -165,10 +179,11 @@ _LABELED: Final = (
     ),
     _Labeled(
         "us_ssn",
-        r"\bssn\b|social security(?: (?:no|number))?|\b(?:full|my|his|her) social\b",
+        r"\bssn\b|social security(?: (?:no|number))?|\b(?:full|my|his|her) social\b|seguro social",
         r"\d{3}[- ]?\d{2}[- ]?\d{4}",
     ),
     _Labeled("us_ssn", r"\bssn\b[^\n]{0,30}", r"\d{3}-\d{2}-\d{4}"),
+    _Labeled("bank_account", "記号", r"\d{5}(?= ?番号)"),
     _Labeled("ng_nin", r"\bnin\b|national identification number", r"\d{4}[ -]?\d{3}[ -]?\d{4}"),
     _Labeled("ng_bvn", r"\bbvn\b|bank verification number", r"\d{4}[ -]?\d{3}[ -]?\d{4}"),
     _Labeled(
@@ -198,14 +213,16 @@ _LABELED: Final = (
 # Between a word and its value: "number", "is" and "my" in each language, marks, what the word is
 # of, and the end of a question with the start of its answer.
 _BETWEEN: Final = (
-    r"(?:[\s:=：#*_|>\"'`「『（(]|\.\s|\([^()\d]{1,20}\)|no\.?|number|nomor|numero|番号|号码?"
+    r"(?:[\s:=：#*_|>📍\"'`「『（(]|\.\s|\([^()\d]{1,20}\)|no\.?|number|nomor|numero|番号|号码?"
     r"|號碼?|번호"
-    r"|เลขที่|số|['’]s|is|was|ist|est|es|é|na|slip|shows?|card|saya|kamu|anda|nya|ko|ay|adalah"
+    r"|เลขที่|số|['’]s|is|was|ist|est|es|é|na|slip|shows?|card|saya|pribadi|kak|kamu|anda|nya|ko"
+    r"|ay|adalah"
     r"|của (?:tôi|em|anh|chị|bạn)|là|ของ(?:คุณ|ฉัน|ผม)|คือ|の|は|が|是|为|為|은|는|है|मेरी|मेरा"
     r"|of|to|the|my|his"
     r"|her|on|bank|account|vào|ผม|ฉัน|code|कोड|संख्या|नंबर|16[- ]digit|กสิกร(?:ไทย)?|ไทยพาณิชย์"
     r"|กรุง(?:ไทย|เทพ)"
-    r"|(?:신한|국민|우리|하나|농협|기업|카카오|토스|새마을|케이)(?:은행|뱅크)?|ធនាគារ|នៃ|គឺ|៖|លេខ"
+    r"|(?:신한|국민|우리|하나|농협|기업|카카오|토스|새마을|케이)(?:은행|뱅크)?|ធនាគារ"
+    r"|[一-鿿ァ-ヶー]{1,8}(?:[银銀]?行|支[行店])|នៃ|គឺ|៖|លេខ"
     r"|(?!order|invoice|ref|ticket)(?-i:[A-Z][A-Za-z]{1,14})(?![A-Za-z])"
     r"|(?:of|for|de|der|des|untuk|dari|của) (?!(?:the )?(?:order|invoice|ref|ticket|m[ai][xn]"
     r"|point))"

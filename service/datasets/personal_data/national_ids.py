@@ -110,7 +110,7 @@ def is_chinese_id(value: str) -> bool:
     A 15-digit ID, as issued until 1999, has no check digit.
     """
     value = value.upper()
-    if value[:2] not in _CHINESE_PROVINCES:
+    if value[:2] not in _CHINESE_PROVINCES or len(value) not in (15, 18):
         return False
     if len(value) == 15:
         return _is_date(int(value[6:8]), int(value[8:10]), int(value[10:12]))
@@ -208,7 +208,7 @@ NATIONAL_IDS: tuple[NationalId, ...] = (
         strong=True,
         digits=17,
     ),
-    _id("cn_resident_id", "China", r"\d{15}", is_chinese_id, "", _CHINESE, digits=15),
+    _id("cn_resident_id", "China", r"\d{15,17}", is_chinese_id, "", _CHINESE, digits=15),
     _id(
         "jp_my_number",
         "Japan",
@@ -378,7 +378,7 @@ _WORDS: Final = re.compile(
 # Korean form with a letter inside; one letter may follow (Philippines, Indonesia).
 _NUMBER: Final = re.compile(
     r"(?<![A-Za-z0-9])(?:[A-Z]{1,3} ?\d{6,8}[A-Z]?|[A-Z]\d{3}[A-Z]\d{4}|\d{8,9}"
-    r"|[A-Z]\d{2}[A-Z]{2}\d{4})"
+    r"|[A-Z]\d{2}[A-Z]{2}\d{4}|[CFGHJK][0-9CFGHJKLMNPRTVWXYZ]{7}\d)"
     r"(?![A-Za-z0-9-])",
     re.ASCII,
 )

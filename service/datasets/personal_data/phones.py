@@ -16,9 +16,12 @@ _CLOSE: Final = 8
 _NEAR: Final = 16
 
 
+# Names of fields join words: phone_number, mobileNumber.
+_EDGE: Final = r"(?:\b|(?<=_)|(?=_)|(?-i:(?<=[a-z])(?=[A-Z])))"
+
+
 def _words(*alternatives: str) -> re.Pattern[str]:
-    # An underscore ends a word in the name of a field, such as phone_number.
-    every = "|".join(alternatives).replace(r"\b", r"(?:\b|(?<=_)|(?=_))")
+    every = "|".join(alternatives).replace(r"\b", _EDGE)
     return re.compile(every, re.IGNORECASE)
 
 
@@ -33,7 +36,7 @@ PHONE: Final = _words(
     r"|我的号码|我的號碼|私の番号|微信|打[俾给給]|số (?:của|máy|em|tôi|mình)|เบอร",
     r"\b(?:tele)?phones?\b|\btel(?:e|p)?\b|\bmobiles?\b|\bcell(?:phone)?s?\b|\bwhats ?app\b|\bwa\b",
     r"\bcall(?:ing|ed| me| us)?\b(?! (?:stack|center|duration|log|id)\b)|\bring\b|\bdial\b"
-    r"|\breach (?:me|us|him|her)\b|\banswer(?:ing|s)? at\b|\btext me\b"
+    r"|\breach (?:me|us|him|her)\b|\banswer(?:ing|s)? at\b|\b(?:i-?)?text (?:me|mo|ko)\b"
     r"|\bsms\b|\bgsm\b|\bph\b|\bmob\b|\b(?:gcash|(?:pay)?maya|ovo|gopay|dana|shopeepay|linkaja"
     r"|bkash|nagad|paytm|phonepe|momo|promptpay)\b|พร้อมเพย์|\btelegram\b|\b(?:land|office |home "
     r"|direct )line\b",
@@ -45,7 +48,8 @@ PHONE: Final = _words(
     r"điện thoại|\bsđt\b|\bđt\b|\bgọi\b|liên hệ|di động|\bzalo\b|\bhotline\b|số máy",
     r"telepon|telpon|\btelp\b|\bhp\b|ponsel|hubungi|handphone|kontak|\bno\.? ?wa\b",
     r"telefon|telepono|tawag(?:an|in)?|numero ko|selpon|kontakin|i-text",
-    r"téléphone|portable|appelez|teléfono|celular|llam[ae]|telefone|ligue|telefono|cellulare",
+    r"téléphone|portable|appelez|teléfono|celular|\bzap\b|ll[aá]m[ae]|telefone|ligue|telefono"
+    r"|cellulare",
     r"ទូរ(?:ស័ព្ទ|សព្ទ)|ទំនាក់ទំនង|ទាក់ទង|ហៅ|តេឡេក្រាម|តេលេក្រាម|rufnummer|handy|anruf|rufen"
     r"|फ़?ोन|मोबाइल|कॉल|संपर्क|मेरा नंबर|ফোন|মোবাইল|নম্বর|ဖုန်း|هاتف|جوال|موبايل|واتس",
 )
@@ -64,14 +68,16 @@ OTHER: Final = _words(
     r"\bcommit\b|\blot\b|\bbatch\b|\brequest\b|\bsession\b|\bprice\b|\btotal\b"
     r"|\bamount\b|\baccount\b"
     r"|\bwaybill\b|\bawb\b",
-    r"注文|請求書|伝票|追跡|問い?合わ?せ番号|お問い合わせ番号|会員(?!様)|受付|予約(?!者|様)|型番|品番|商品"
+    r"注文|請求書|伝票|追跡|問い?合わ?せ番号|お問い合わせ番号|会員(?!様)|受付|予約(?!者|様)|型番"
+    r"|品番|商品"
     r"|製造|シリアル|コード",
     r"管理番号|契約|整理番号|取引|領収|配送番号|発送番号|送り状|発注|見積|納品|顧客番号|番号札"
     r"|ロット|合計|金額|口座",
     r"订单|发票|快递|单号|运单|商品|编号|流水|合同|型号|序列|批次|交易|收据|总价|金额|会员"
     r"|工单|货号|条码",
     r"訂單|發票|追蹤|單號|產品|編號|合約|型號|序號|交易|收據|貨號|會員|總價|金額|條碼|包裹",
-    r"주문(?!자)|송장|운송장|상품|접수|예약(?!자)|제품|모델|일련|거래|영수증|계약|회원(?!님)|고객번호|합계"
+    r"주문(?!자)|송장|운송장|상품|접수|예약(?!자)|제품|모델|일련|거래|영수증|계약|회원(?!님)"
+    r"|고객번호|합계"
     r"|금액|배송번호|바코드|코드",
     r"คำสั่งซื้อ|ใบแจ้งหนี้|พัสดุ|สินค้า|ออเดอร์|ใบเสร็จ|ใบสั่ง|อ้างอิง|รายการ|สมาชิก|รหัส"
     r"|ซีเรียล|ราคา|บิล",
@@ -81,8 +87,10 @@ OTHER: Final = _words(
     r"|pembelian|tagihan|\bseri\b",
     r"resibo|bestell|rechnung|sendung|artikel|commande|facture|colis|pedido|factura|fatura"
     r"|ordine|fattura",
-    r"ऑर्डर|चालान|इनवॉइस|बिल|ट्रैकिंग|उत्पाद|संदर्भ|पीएनआर|आईडी|रेफ़?रेंस|शिकायत संख्या|खाता|टिकट|यूटीआर"
-    r"|\bpnr\b|\butr\b|\bmeter\b|\bref(?:erence)? no|បញ្ជាទិញ|វិក្កយបត្រ|លេខកូដ|តម្លៃ|គណនី|ប្រតិបត្តិការ",
+    r"ऑर्डर|चालान|इनवॉइस|बिल|ट्रैकिंग|उत्पाद|संदर्भ|पीएनआर|आईडी|रेफ़?रेंस|शिकायत संख्या|खाता"
+    r"|टिकट|यूटीआर"
+    r"|\bpnr\b|\butr\b|\bmeter\b|\bref(?:erence)? no|បញ្ជាទិញ|វិក្កយបត្រ|លេខកូដ|តម្លៃ|គណនី"
+    r"|ប្រតិបត្តិការ",
 )
 CARD: Final = _words(
     r"\bcards?\b|\bcc\b|\bvisa\b|master ?card|\bamex\b|american express|\bjcb\b|union ?pay"
@@ -137,11 +145,14 @@ def _last(pattern: re.Pattern[str], window: str) -> int:
 # Spellings of a telephone number with fewer digits are not searched for.
 _MIN_DIGITS: Final = 8
 _END: Final = r"(?![\w-]|\.\d)"
-_START: Final = r"(?<![\w\-/#])(?<!\d\.)"
+_START: Final = r"(?<![\w\-/#])(?<!\d\.)(?<!\w\()"
 # Numbers with a country code or a leading zero; then numbers without either, which need a word
 # before them, except for mobile numbers in China and India.
 _PHONE: Final = re.compile(
-    _START + r"(?:(?:\+\d|\(?0)(?:[ \-.()]{0,2}\d){6,14}|\([2-9]\d\d\) ?\d{3}[-.]\d{4})" + _END,
+    _START
+    + r"(?:(?:\+\d|\(?0)(?:[ \-.()]{0,2}\d){6,14}|0\d{2,4} ?/(?: ?\d){4,9}"
+    + r"|\([2-9]\d\d\) ?\d{3}[-.]\d{4})"
+    + _END,
     re.ASCII,
 )
 _SHORT: Final = re.compile(_START + r"\(?[1-9](?:[ \-.()]{0,2}\d){7,12}" + _END, re.ASCII)
@@ -199,8 +210,16 @@ _HOTLINE: Final = re.compile(
     r"|400[ -]?\d{3}[ -]?\d{4}$|1[5-8]\d\d[ -]\d{4}$|1[- ]?[389]00[ -]\d",
     re.ASCII,
 )
+_ORGANIZATION: Final = re.compile(
+    r"(?:call cent(?:er|re)|hotline|customer (?:care|service|support)|helpline|\bhalo|toll[- ]free"
+    r"|สายด่วน|คอลเซ็นเตอร์|tổng đài|客[服戶户](?:中心|热线|熱線|电话|電話)|고객 ?센터|大代表"
+    r"|お客様)\W{0,3}$",
+    re.IGNORECASE,
+)
+"""Words right before the number of an organization."""
 _UNIT: Final = re.compile(
-    r"\s?(?:bytes?|[kmgt]i?b|ms|secs?|seconds|px|rows|items|points|usd|vnd|idr|php|ngn|inr|thb|rupees|naira|pesos"
+    r"\s?(?:bytes?|[kmgt]i?b|ms|secs?|seconds|px|rows|items|points|usd|vnd|idr|php|ngn|inr|thb"
+    r"|rupees|naira|pesos"
     r"|rupiah|baht|đồng|円|元|원|บาท)(?![a-z])",
     re.IGNORECASE,
 )
@@ -222,7 +241,7 @@ def find_phones(text: str, languages: tuple[str, ...]) -> Iterator[Phone]:
             start, end = match.span()
             written = match.group()
             clue = phone_clue(text, start, end)
-            if _UNIT.match(text, end):
+            if _UNIT.match(text, end) or _ORGANIZATION.search(text, max(start - 20, 0), start):
                 continue
             own = text.endswith("フリーダイヤル", 0, start)
             if clue == "other" or (_HOTLINE.match(written) and not own):
