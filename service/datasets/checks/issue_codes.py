@@ -82,10 +82,12 @@ _CHECKS: Final[dict[str, Check]] = {
     ),
     "document": _error(
         "The file is {kind}, and not a file of rows.",
-        "Save a table as CSV or XLSX, and a text as DOCX, PDF, .txt or .md. Pack it as ZIP or with "
-        "gzip. Of an export, upload the part that has the conversations, as JSON: "
-        "conversations.json of ChatGPT or claude.ai, result.json of Telegram, or the requests of a "
-        "batch joined with their responses.",
+        "Save a table, also one of an SQL database, as CSV or XLSX, and a text as DOCX, PDF, .txt "
+        "or .md. Remove a password first. Recognize the text of an image (OCR), and transcribe "
+        "sound and video. Pack other archives as ZIP or with gzip. Of an export, upload the part "
+        "that has the conversations, as JSON and not as HTML: conversations.json of ChatGPT or "
+        "claude.ai, result.json of Telegram, or the requests of a batch joined with their "
+        "responses. Export e-mails as a mailbox (mbox).",
     ),
     "damaged_document": _error(
         "The document is damaged, or it needs a password.",

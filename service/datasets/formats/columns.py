@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any, NamedTuple
 
 from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, printable, refuse
@@ -21,7 +21,7 @@ from service.datasets.formats.chat_apps import (
     read_messages,
 )
 from service.datasets.formats.feedback import feedback_rows, find_feedback
-from service.datasets.formats.message_search import chats_inside, join_messages
+from service.datasets.formats.message_search import chats_inside, field_name, join_messages
 from service.datasets.formats.options import WORKBOOKS, FormatOptions, Record, Shape, row_format_of
 from service.datasets.formats.shapes import find_shape, has_prompt, is_known
 from service.datasets.formats.table_layout import (
@@ -362,6 +362,11 @@ def interpret_columns(sample: RecordSample, options: FormatOptions, log: IssueLo
         named = fields
         canonical = _is_canonical(shape, fields) and not sample.unfolded
         canonical = canonical and all(has_openai_messages(record.value) for record in sample.first)
+        if (thread := _thread_of_pairs(sample, fields)) is not None:
+            turns = _turns_of_pairs(records, fields, thread)
+            records = group_messages(turns, MessageColumns(thread, "role", "content", None))
+            shape, fields, grouped = "sharegpt", {"conversations": "conversations"}, True
+            named = {**named, "group_by": thread}
     elif columns := _message_columns(sample, options):
         shape, fields, named = "sharegpt", {"conversations": "conversations"}, columns.by_field()
         records, canonical, grouped = group_messages(records, columns), False, True
@@ -377,6 +382,35 @@ def interpret_columns(sample: RecordSample, options: FormatOptions, log: IssueLo
     unused = [printable(column) for column in sample.columns if column not in used]
     known = None if grouped else frozenset(sample.columns)
     return ColumnMeaning(shape, fields, named, unused, records, canonical, known)
+
+
+_PAIR_THREADS = frozenset(("conversation_id", "session_id", "chat_id", "thread_id", "dialog_id"))
+
+
+def _thread_of_pairs(sample: RecordSample, fields: Mapping[str, str]) -> str | None:
+    """Return the column with the ID of the conversation if questions with answers follow others.
+
+    A log can have the rows of several conversations by turns, which then stay apart.
+    """
+    if fields.keys() != {"prompt", "completion"}:
+        return None
+    for column in sample.columns:
+        ids = [key for key, _ in groupby(sample.values(column))]
+        if field_name(column) in _PAIR_THREADS and None not in ids:
+            return column if len(set(map(str, ids))) == len(ids) < len(sample.first) else None
+    return None
+
+
+def _turns_of_pairs(
+    records: Iterable[Record], fields: Mapping[str, str], thread: str
+) -> Iterator[Record]:
+    for record in records:
+        if record.issue is not None or not isinstance(record.value, dict):
+            yield record
+            continue
+        for role, field in (("user", "prompt"), ("assistant", "completion")):
+            turn = {"role": role, "content": record.value.get(fields[field])}
+            yield record._replace(value={thread: record.value.get(thread), **turn})
 
 
 def _message_columns(sample: RecordSample, options: FormatOptions) -> MessageColumns | None:

@@ -43,6 +43,7 @@ _OTHER_TEXTS = tuple(
         r"WEBVTT\b": "subtitles (WebVTT)",
         r"\d+\n\d\d:\d\d:\d\d[,.]\d+ --> ": "subtitles (SRT)",
         r"\[[\w.-]+\]\n[\w.-]+ ?=": "a file of settings",
+        r"#separator:": "cards of Anki",
         r"BEGIN:VCARD": "a list of contacts (vCard)",
         r"(?:(?:From|To|Date|Subject|Received|Return-Path|Delivered-To|Message-ID|MIME-Version|X-[\w-]+"
         r"|DKIM-Signature|Content-Type|Reply-To): .*\n(?:[ \t].*\n)*){3}": "an e-mail (EML)",

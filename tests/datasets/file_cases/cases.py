@@ -83,7 +83,11 @@ def all_cases() -> tuple[Case, ...]:
         repairs,
         tables,
         tool_exports,
+        unnamed_tools,
     )
 
-    modules = (encodings, tables, json_shapes, tool_exports, chat_exports, feedback, repairs)
+    modules = (
+        *(encodings, tables, json_shapes, tool_exports, chat_exports),
+        *(unnamed_tools, feedback, repairs),
+    )
     return tuple(case for module in modules for case in module.cases())
