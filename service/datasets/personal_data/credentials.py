@@ -256,6 +256,7 @@ _PASSWORD: Final = re.compile(
     r"|(?<![a-z])(?:pwd|db_pass|pw(?= ?[:=]))(?![a-z])"
     r"|\buser(?:name)?[ :=]{1,3}\S{1,40}[ ,;/]{1,3}pass(?= )|(?<=[a-z]_)pwd|_pass(?= ?[:=])"
     r"|wi-?fi (?:code|key)(?: (?:at|in) (?:the )?[\w-]{2,20}(?= is|:))?|(?<![a-z])pass(?=[:=])"
+    r"|\bssid\b[^\n]{1,40}\bkey(?=:)"
     r"|(?<![a-z])pass (?:for|to|of) (?:(?:the|my|our) )?[\w-]{2,20}(?=:)"
     r"|비번|รหัส(?:ผ่าน)?(?= ?wi-?fi| ?:)(?: ?wi-?fi)?"
     r"|パスワード|暗証番号|密[码碼]|口令|비밀번호|패스워드|암호"
@@ -337,7 +338,7 @@ _COMMAND: Final = re.compile(
     re.IGNORECASE,
 )
 _LOGIN_WORDS: Final = (
-    r"passw|wi-?fi (?:code|key)|pass[:=]|\bpass (?:for|to|of) |\bpw ?[:=]|សម្ងាត់|비번|รหัส"
+    r"passw|wi-?fi (?:code|key)|\bssid\b|pass[:=]|\bpass (?:for|to|of) |\bpw ?[:=]|សម្ងាត់|비번|รหัส"
     r"|pass(?:phrase|code)|pwd"
     r"|db_pass|パスワード"
     r"|暗証番号|密[码碼]|口令|비밀번호"

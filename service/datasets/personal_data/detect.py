@@ -176,14 +176,16 @@ def find_all(
     found += _names(text, languages, signs)
     if signs.emails:
         found += [Found("email", *place) for place in find_emails(plain)]
+    if signs.labeled:
+        found += _after(lead, (Found(*one) for one in find_labeled(lead + plain)))
     if signs.addresses:
-        found += [Found("address", *place) for place in find_addresses(plain, languages)]
+        places = [Found("address", *place) for place in find_addresses(plain, languages)]
+        # An account number after "No." can look like a house number and a PIN code.
+        found += _outside(places, [one for one in found if one.kind == "bank_account"])
     if signs.ip_addresses:
         found += [Found("ip_address", *place) for place in find_ip_addresses(plain)]
     if signs.passports:
         found += _after(lead, (Found("passport", *at) for at in find_passports(lead + plain)))
-    if signs.labeled:
-        found += _after(lead, (Found(*one) for one in find_labeled(lead + plain)))
     possible: list[Found] = []
     if signs.numbers and _LONG_NUMBER.search(plain) is not None:
         numbers, unsure = _numbers(lead + plain, languages)

@@ -145,7 +145,7 @@ _LABELED: Final = (
         "license_plate",
         r"\b(?:vehicle|car|van|truck|bike|taxi|scooter|reg|auto|wagen|coche|carro|voiture|mobil"
         r"|motor"
-        r")s?\b|immatriculation|차량?|\bstnk\b|\bxe\b|गाड़ी|वाहन|कार|รถ|車",
+        r")s?\b|immatriculation|차량?|\bstnk\b|\bxe\b|गाड़ी|वाहन|कार\s|รถ|車",
         r"[A-Z]{2}[ -]?\d{1,2}[ -]?[A-Z]{1,3}[ -]?\d{4}|[A-Z]{2}\d{2} [A-Z]{3}"
         r"|\d{2,3}[가-힣] ?\d{4}"
         r"|[A-Z]{1,2} \d{1,4} [A-Z]{2,3}|\d{2}[A-Z]\d?-\d{3}\.?\d{2}"
