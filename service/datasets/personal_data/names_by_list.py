@@ -187,9 +187,9 @@ def _korean_syllables() -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(name[0] for name in given), frozenset(name[1:] for name in given)
 
 
-# Thai: a given name, a space, and a family name. The given name is listed or has a common ending.
-# Spaces separate phrases in Thai, so the family name must not start with a word that starts
-# phrases. After an unlisted given name, it must contain a typical part of family names.
+# Thai: a given name, a space, and a family name. Spaces separate phrases in Thai, too. So the given
+# name is listed, or two of these speak for a name: the form of a given name, a typical part of a
+# family name, and a word for a person before it. A label before it is enough.
 
 _TH_SIGNS: Final = "[ก-๙]{2} {1,2}[ก-๙]{3}|คุณ|นาง|นาย|พี่|น้อง|ชื่อ|โดย|ทีมงาน|หมอ|ครู|อาจารย์|ป้า|ลุง|ช่าง|ผู้"
 """Two Thai words with a space between them, or a title."""
@@ -201,7 +201,7 @@ _TH_TITLE: Final = re.compile(
 )
 # Words with which a phrase starts, not a family name.
 _TH_PHRASE: Final = re.compile(
-    r"เลข|เบอร์|โทร|อายุ|ที่|อยู่|บ้าน|สั่ง|ขอ|จาก|ค่ะ|ครับ|คะ|นะ|อีเมล|รหัส|เป็น|ได้|จะ|และ|ไม่|ยัง|แจ้ง|ส่ง|รับ|ฝาก|ให้"
+    r"ทีมงาน|ฝ่าย|แผนก|ศูนย์|สนาม|มหาวิทยาลัย|แยก|สถานี|ขาย|บริการ|เลข|เบอร์|โทร|อายุ|ที่|อยู่|บ้าน|สั่ง|ขอ|จาก|ค่ะ|ครับ|คะ|นะ|อีเมล|รหัส|เป็น|ได้|จะ|และ|ไม่|ยัง|แจ้ง|ส่ง|รับ|ฝาก|ให้"
     r"|กับ|ใน|ของ|จำกัด|มหาชน|สาขา|สินค้า|ลูกค้า|บริษัท|ร้าน|โรง|ถนน|ราคา|สี|รุ่น|ลด|ฟรี|หมด|ดีมาก|มากๆ|ถึง|หนึ่ง"
     r"|สอง|สาม|ห้า|หก|เจ็ด|แปด|เก้า|สิบ|ร้อย|ใช้|องค์กร|ค่า|วัน|เดือน|เวลา|ตอน|ช่วง|เมื่อ|แล้ว|ว่า|หรือ|แต่|เพราะ|คือ|ทำ"
     r"|เปิด|ปิด|ต้อง|สามารถ|ควร|กำลัง|เคย|คน|ตัว|ขนาด|แบบ|ชิ้น|กล่อง|ครั้ง|พร้อม|ทั้ง|ทุก|นี้|นั้น|ไหน|อะไร|ตลาด|คอนโด"
@@ -216,11 +216,18 @@ _TH_SINGLE: Final = re.compile(
     r"(?: {1,2}(?=([ก-๙]{4,28})))?"
 )
 # After a label, any two words are a name.
-_TH_LABELED: Final = re.compile(
-    r"(?:ชื่อ(?:-(?:นาม)?สกุล)? ?[::]? |ผู้(?:ป่วย|รับ|ส่ง|กู้|จอง|ติดต่อ|สมัคร|แจ้ง) ?[::] ?"
-    r"|ลูกค้า ?[::] ?|คนไข้(?: ?[::] ?| )|ผู้(?:กู้|ป่วย|สมัคร|เอาประกัน) )"
-    r"([ก-๙]{2,20}) {1,2}(?=([ก-๙]{3,28}))"
+_TH_LABEL: Final = re.compile(
+    r"(?:ชื่อ(?:-(?:นาม)?สกุล)? ?[::]? |(?:ผู้(?:ป่วย|รับ|ส่ง|กู้|จอง|ติดต่อ|สมัคร|แจ้ง)|ลูกค้า|คนไข้) ?[::] ?"
+    r"|(?:ผู้(?:กู้|ป่วย|สมัคร|เอาประกัน|ค้ำประกัน|โดยสาร)|ลงชื่อ|คนไข้) )$"
 )
+_TH_PERSON: Final = re.compile(
+    r"(?:ผู้[ก-๙]{2,10}|ลูกค้า|สมาชิก|นักเรียน|นักศึกษา|พนักงาน|เจ้าหน้าที่|พยาบาล|ทนาย|หัวหน้า[ก-๙]{0,8}|ผม|ดิฉัน|ฉัน|หนู|พี่|น้อง|หมอ|ครู|อาจารย์|ป้า|ลุง|ช่าง"
+    r"|แฟน|สามี|ภรรยา|ลูกชาย|ลูกสาว|เพื่อน|แม่|พ่อ|ลงนามโดย|ในนาม|บัญชี|ขอบคุณ[ก-๙]{0,6}|ความนับถือ|เคารพ)\s{0,2}$"
+)
+_TH_PLACE: Final = re.compile(
+    r"(?:ตลาด|ร้าน|โรงเรียน|โรงพยาบาล|โรงแรม|บริษัท|คลินิก|ถนน|ซอย|วัด|อาคาร|หมู่บ้าน|คอนโด|ห้าง|สาขา|มูลนิธิ|ธนาคาร|สถานี|มหาวิทยาลัย|หจก\.|บจก\.)\s?$"
+)
+_TH_BEFORE_CHARS: Final = 24
 _TH_NICKNAME: Final = frozenset({"พี่", "น้อง", "หมอ", "ครู", "ป้า", "ลุง", "ช่าง"})
 _TH_THEN: Final = re.compile(
     r"เป็น|ค่ะ|ครับ|คะ|นะ|สั่ง|โทร|ติดต่อ|ต้องการ|ขอ|แจ้ง|ยัง|ไม่|ได้|จะ|ตอบ|บอก|ส่ง|มา|ฝาก|ลา(?!ย)|นัด|อยู่|ไป|ทำ|รับ|สอน|ตรวจ|ที่|ช่วย|เข้า|ซื้อ|ฝ่าย|แผนก|จาก|หน่อย"
@@ -230,21 +237,19 @@ _TH_THEN: Final = re.compile(
 def _find_thai(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of Thai names: `text[start:end]`."""
     for pair in _TH_PAIR.finditer(text):
-        given, family = pair.group(1), _thai_family(pair.group(2))
-        title = _TH_TITLE.match(given)
-        if title is not None and given not in _names("thai", "given"):
-            given = given[title.end() :]
-        if family and _is_thai(given, family):
-            yield pair.end(1) - len(given), pair.start(2) + len(family)
-    for label in _TH_LABELED.finditer(text):
-        family = _thai_family(label[2])
-        if family and not _TH_PHRASE.match(label[1]) and label[1] not in _thai_words():
-            yield label.start(1), label.start(2) + len(family)
-    for title in _TH_SINGLE.finditer(text):
-        given = _thai_given(title[2], nickname=title[1] in _TH_NICKNAME)
-        full = given == title[2] and title[3] and _thai_family(title[3])
+        family = _thai_family(pair[2])
+        if not family:
+            continue
+        title = None if pair[1] in _names("thai", "given") else _TH_TITLE.match(pair[1])
+        start = title.end() + pair.start() if title else pair.start()
+        before = text[max(start - _TH_BEFORE_CHARS, 0) : start]
+        if _is_thai(text[start : pair.end(1)], family, before):
+            yield start, pair.start(2) + len(family)
+    for single in _TH_SINGLE.finditer(text):
+        given = _thai_given(single[2], nickname=single[1] in _TH_NICKNAME)
+        full = given == single[2] and single[3] and _thai_family(single[3])
         if given and not full:
-            yield title.start(2), title.start(2) + len(given)
+            yield single.start(2), single.start(2) + len(given)
 
 
 def _thai_given(word: str, *, nickname: bool) -> str:
@@ -259,15 +264,24 @@ def _thai_given(word: str, *, nickname: bool) -> str:
     return ""
 
 
-def _is_thai(given: str, family: str) -> bool:
+def _is_thai(given: str, family: str, before: str) -> object:
+    """Return whether words are a name, after the text `before`, as a truth value."""
     if given in _names("thai", "given"):
         return True
-    is_like_given = len(given) > _TH_LEAST_CHARS and _thai_endings().search(given) is not None
-    return (
-        is_like_given
-        and given not in _thai_words()
-        and _thai_family_parts().search(family) is not None
-    )
+    if (
+        len(given) < 2
+        or given in _thai_words()
+        or _TH_PHRASE.match(given)
+        or _TH_PERSON.fullmatch(given)
+        or _TH_PLACE.search(before)
+    ):
+        return False
+    if _TH_LABEL.search(before):
+        return True
+    is_after_person = _TH_PERSON.search(before) is not None
+    if len(given) > _TH_LEAST_CHARS and _thai_given_form().search(given):
+        return is_after_person or _thai_family_parts("family_parts", "family_words").search(family)
+    return is_after_person and _thai_family_parts("family_parts").search(family)
 
 
 def _thai_family(word: str) -> str:
@@ -289,13 +303,14 @@ def _thai_words() -> frozenset[str]:
 
 
 @cache
-def _thai_endings() -> re.Pattern[str]:
-    return re.compile(rf"(?:{'|'.join(_names('thai', 'endings'))})$")
+def _thai_given_form() -> re.Pattern[str]:
+    starts, endings = ("|".join(_names("thai", which)) for which in ("starts", "endings"))
+    return re.compile(rf"^(?:{starts})|(?:{endings})$")
 
 
 @cache
-def _thai_family_parts() -> re.Pattern[str]:
-    return re.compile("|".join(_names("thai", "family_parts")))
+def _thai_family_parts(*which: str) -> re.Pattern[str]:
+    return re.compile("|".join(part for one in which for part in _names("thai", one)))
 
 
 # Vietnamese: a run of capitalized words, a family name and syllables of given names. Streets,

@@ -1,24 +1,32 @@
 """Score of the detection of personal data on the cases: found, missed and false.
 
-    python -m tests.datasets.personal_cases.score [--list]
+    python -m tests.datasets.personal_cases.score [--list | --made-up]
 
 A value counts as found if a finding of its kind covers all of its letters and digits, and at most
 a few characters more. Each finding that is no value of its kind is false.
-`--list` prints what is missed and false.
+`--list` prints what is missed and false. `--made-up` prints the share that is found of names that
+Faker makes up, which must be installed (`uv run --with faker …`).
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 from service.datasets.personal_data.detect import Found, find_personal_data
 from tests.datasets.personal_cases.cases import TOPICS, Case, Truth, all_cases
 
 NAMES = ("bare_names", "words_like_names")
 """Topics of names that stand by themselves, and of texts in which words look like names."""
+MADE_UP_LOCALES = ("id_ID", "ko_KR", "vi_VN", "th_TH", "zh_CN", "zh_TW", "hi_IN", "en_US", "en_IN")
+"""Locales of Faker."""
+_MADE_UP = 500  # names of a locale
+_VI_TITLED = re.compile(r"\b(?:ông|bà|cô|chị|anh|bác|quý)\b", re.IGNORECASE)
 _MORE_CHARS = 12  # such as the words around an address
 
 
@@ -101,11 +109,59 @@ def names_by_language() -> dict[str, Counter[str]]:
     return counts
 
 
+def made_up_names() -> dict[str, Counter[str]]:
+    """Return the number of names that Faker makes up, and found ones, by locale.
+
+    Each is in the place of a full name in a case of the language.
+    """
+    faker = importlib.import_module("faker")
+    counts: dict[str, Counter[str]] = {}
+    for locale in MADE_UP_LOCALES:
+        make = faker.Faker(locale)
+        make.seed_instance(1)
+        cases = list(_with_full_name(locale.partition("_")[0]))
+        for number in range(_MADE_UP):
+            language, before, after = cases[number % len(cases)]
+            text = before + (name := _made_up(make, locale)) + after
+            truth = Truth("person_name", 0, len(before), len(before) + len(name))
+            missed, _ = score(Case("", "", language, (text,), (truth,)))
+            counts.setdefault(locale, Counter()).update(values=1, found=not missed)
+    return counts
+
+
+def _with_full_name(language: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the language and the text before and after each full name in cases of a language."""
+    every = [case for case in all_cases() if case.language.partition("-")[0] == language]
+    bare = [case for case in every if case.topic in NAMES]
+    for case in bare or every:
+        if len(case.turns) == 1:
+            for truth in case.truth:
+                text = case.turns[0]
+                name = text[truth.start : truth.end]
+                full = len(name) > 2 if language in ("ko", "zh") else " " in name
+                if truth.kind == "person_name" and full:
+                    yield case.language, text[: truth.start], text[truth.end :]
+
+
+def _made_up(make: Any, locale: str) -> str:
+    if locale == "vi_VN":  # writes the family name last in its full names, some with a title
+        while _VI_TITLED.search(name := make.name()) or name.count(" ") < 2:
+            pass
+        return " ".join(reversed(name.split()))
+    given, family = make.first_name(), make.last_name()
+    return f"{family}{given}" if locale[:2] in ("ko", "zh") else f"{given} {family}"
+
+
 def main() -> None:
     """Print the table, or all that is missed and false."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--list", action="store_true", help="print what is missed and false")
-    if parser.parse_args().list:
+    parser.add_argument("--made-up", action="store_true", help="score names that Faker makes up")
+    arguments = parser.parse_args()
+    if arguments.made_up:
+        _print_table("locale", made_up_names(), ("values", "found"))
+        return
+    if arguments.list:
         for case in all_cases():
             missed, false = score(case)
             for truth in missed:
