@@ -36,10 +36,9 @@ _PREFIX: Final = "base_model.model."
 _PARTS: Final = {
     ".lora_A.weight": "a",
     ".lora_B.weight": "b",
-    ".lora_magnitude_vector": "magnitude",
 }
 # What vLLM does not apply when it serves an adapter.
-_NOT_MERGED: Final = ("fan_in_fan_out", "layer_replication", "lora_bias")
+_NOT_MERGED: Final = ("fan_in_fan_out", "layer_replication", "lora_bias", "use_dora")
 
 
 Report = Callable[[int, int], None]
@@ -317,8 +316,6 @@ class _Deltas:
                 f"{(b.shape[0], a.shape[1])}, that of the base model {tuple(weight.shape)}.",
             )
         total = weight.float().addmm(b, a, alpha=self._scales[layer])
-        if "magnitude" in parts:  # DoRA
-            total *= (parts["magnitude"] / total.norm(dim=1)).unsqueeze(1)
         return total.to(dtype or weight.dtype)
 
 

@@ -15,13 +15,12 @@ from service.exporting import AnswerBounds, ExportSpec, Progress, Proof, Referen
 from service.exporting.__main__ import classify
 from service.exporting.contract import ExportFailure, MergedOnto
 from service.exporting.proof import check_bounds
-from tests.exporting.conftest import Tuned, make_adapter, spec_of
+from tests.exporting.conftest import Tuned, spec_of
 from tests.exporting.exports import changed_template, export, failure_of, run
 from tests.lazy import Lazy
 from tests.small_disk import small_disk
 
 merging = Lazy("service.exporting.merge")
-peft = Lazy("peft")
 safetensors = Lazy("safetensors.torch")
 torch = Lazy("torch")
 transformers = Lazy("transformers")
@@ -51,19 +50,6 @@ def test_an_adapter_is_exported_with_what_it_needs(
     text = (tmp_path / "out" / "README.md").read_text()
     # The highest rank, which is not `r` here.
     assert "--max-lora-rank 8 --lora-modules bakery-helper=." in text
-
-
-def test_merged_weights_of_dora_are_those_of_peft(tuned: Tuned, tmp_path: Path) -> None:
-    """Only exported, since the engine does not serve them; test_merge.py has the others."""
-    adapter = tmp_path / "adapter"
-    make_adapter(tuned.base, adapter, strength=0.3, use_dora=True)
-    merging.merge(tuned.base, adapter, tmp_path / "out", lambda *_: None)
-    merged = safetensors.load_file(tmp_path / "out" / "model.safetensors")
-    base = transformers.AutoModelForCausalLM.from_pretrained(tuned.base, dtype=torch.float32)
-    expected = peft.PeftModel.from_pretrained(base, adapter).merge_and_unload().state_dict()
-    for name, tensor in merged.items():
-        assert tensor.dtype == torch.bfloat16
-        torch.testing.assert_close(tensor.float(), expected[name], rtol=0.01, atol=1e-4)
 
 
 def test_a_merged_model_is_exported_by_a_process_without_a_network(

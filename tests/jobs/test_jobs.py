@@ -193,7 +193,7 @@ async def test_a_validation_file_that_overlaps_is_counted_or_fails_the_job(http,
         ({"method": {"type": "dpo", "supervised": {}}}, 400, "method"),
         ({"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 3}}}}, 400, None),
         ({"hyperparameters": {"beta": 0.1}}, 400, "hyperparameters.beta"),
-        ({"hyperparameters": {"lora": {"use_dora": True}}}, 400, "hyperparameters.lora"),
+        ({"hyperparameters": {"lora": {"use_dora": True}}}, 400, "hyperparameters.lora.use_dora"),
         (
             {"hyperparameters": {"lora": {"target_modules": ["lm_head"]}}},
             400,

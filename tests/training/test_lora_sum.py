@@ -84,15 +84,6 @@ def test_without_its_adapter_a_model_is_its_base(tiny_model_path):
     assert not torch.allclose(base_logits, adapted_logits)
 
 
-def test_what_is_not_a_plain_sum_is_left_to_peft(tiny_model_path):
-    model = adapted(tiny_model_path, "float32", use_dora=True)
-    loss, gradient = step(model)
-    lora_sum.sum_in_place(model)
-    own_loss, own_gradient = step(model)
-    assert own_loss == loss
-    assert torch.equal(own_gradient, gradient)
-
-
 def test_merged_weights_are_not_added_twice(tiny_model_path):
     model = adapted(tiny_model_path, "float32").eval()
     ids = torch.arange(5, 69)[None]

@@ -58,7 +58,6 @@ def test_the_shape_is_the_adapters(adapter, make_spec, tmp_path):
         ("r", 8),
         ("alpha", 16),
         ("use_rslora", True),
-        ("use_dora", True),
     ],
 )
 def test_another_shape_is_refused(adapter, make_spec, tmp_path, field, value):
@@ -73,6 +72,7 @@ def test_another_shape_is_refused(adapter, make_spec, tmp_path, field, value):
         ({"peft_type": "IA3"}, "not a LoRA adapter"),
         ({"r": "four"}, "not a LoRA configuration"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        ({"use_dora": True}, "use_dora"),
         ({"rank_pattern": {"q_proj": 2}}, "rank_pattern"),
         ({"bias": "all"}, "biases"),
         ({"target_modules": ".*_proj"}, "not names of modules"),
@@ -199,7 +199,6 @@ def test_defaults_of_a_fresh_adapter():
     shape = LoraOptions().to_shape()
     assert (shape.r, shape.alpha, shape.target_modules) == (16, 32, "all-linear")
     assert LoraOptions(r=64).to_shape().alpha == 128
-    assert not shape.use_dora
     assert not shape.use_rslora
 
 
@@ -234,28 +233,3 @@ def test_rslora_scales_alike_in_training_and_in_vllm(start, make_spec, tmp_path,
     )
     scales = {m.scaling["default"] for m in model.modules() if isinstance(m, BaseTunerLayer)}
     assert scales == {8 / math.sqrt(16)}
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_dora_trains_its_magnitudes_and_is_not_served(start, make_spec, tmp_path, peft_helper):
-    """Without quantization; test_dpo.py trains DoRA on a base model in NF4."""
-    from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
-
-    spec = make_spec(
-        tmp_path / "out", lora={"r": 4, "use_dora": True}, quantization="none", n_epochs=2
-    )
-    run = start(spec)
-    assert run.wait() == 0, run.log.read_text()
-    steps = run.of(StepDone)
-    assert steps[-1].train_loss < steps[0].train_loss
-    tensors = safetensors.load_file(result(run) / WEIGHTS)
-    magnitudes = [name for name in tensors if "lora_magnitude_vector" in name]
-    assert len(magnitudes) == 14
-    helper = peft_helper.from_dict(json.loads((result(run) / CONFIG).read_text()))
-    assert any("DoRA" in fault for fault in helper._validate_features())
-    with pytest.raises(AdapterMismatch, match="DoRA"):
-        check_adapter(result(run), BaseLayout.read(spec.base_model_path), max_rank=64)
-
-    again = start(make_spec(tmp_path / "again", warm_start_path=result(run), lora={}, n_epochs=1))
-    assert again.wait() == 0, again.log.read_text()
-    assert again.of(StepDone)[0].train_loss < steps[0].train_loss

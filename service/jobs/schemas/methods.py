@@ -27,10 +27,6 @@ class LoraOptions(contract.LoraOptions):
 
     @model_validator(mode="after")
     def _servable(self) -> Self:
-        if self.use_dora:
-            raise ValueError(
-                "lora.use_dora makes adapters that the serving engine cannot load; omit it"
-            )
         if isinstance(self.target_modules, tuple):
             contract.check_modules(self.target_modules)
         return self

@@ -36,9 +36,8 @@ class LoraOptions(BaseModel):
 
     With a warm start, an omitted option takes the value of the adapter that training starts from.
     `dropout` costs time on a CPU (0.05 took 15% of a step on SmolLM2-135M); DPO and KTO do not use
-    it. `use_rslora` reaches vLLM through adapter_config.json. `use_dora` also trains a magnitude
-    for each output (DoRA). vLLM (0.32) refuses to load such an adapter, so it can be trained and
-    exported, but not served.
+    it. `use_rslora` reaches vLLM through adapter_config.json. There is no DoRA, because vLLM (0.32)
+    refuses to load such an adapter.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -57,11 +56,6 @@ class LoraOptions(BaseModel):
     target_modules: Literal["all-linear"] | _Modules | None = Field(
         default=None,
         description='Names of the modules to adapt, up to 32. Defaults to `"all-linear"`.',
-    )
-    use_dora: bool | None = Field(
-        default=None,
-        description="Whether to use DoRA. True is rejected because the serving engine cannot "
-        "load DoRA adapters.",
     )
     use_rslora: bool | None = Field(
         default=None,
@@ -90,13 +84,13 @@ class LoraOptions(BaseModel):
 class LoraShape(BaseModel):
     """Shape of an adapter. The defaults are those of a fresh one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Checkpoints of 0.2 have `use_dora`, which was always false.
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     r: int
     alpha: float
     dropout: float
     target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
-    use_dora: bool = False
     use_rslora: bool = False
 
 

@@ -120,11 +120,8 @@ def estimate_memory(
     positions = _positions(kind, share, tokens_at_once, longest, joined=joined)
     masked = longest if shape.eager_heads or (packing and not joined) else 0
     scores = longest * _score_bytes(shape, device, width)
-    # Dropout makes an input for each layer. For DoRA, PEFT converts the input of each layer to
-    # fp32, and autocast converts it back; neither happens in fp32, nor to layers in NF4 on CUDA.
-    is_converted = width != _FP32 and not (chosen.quantization == "nf4" and device == "cuda")
-    copied = lora.dropout > 0 or (lora.use_dora and is_converted)
-    inputs = sum(layer.inputs for layer in (layers if copied else _distinct(layers)))
+    # Dropout makes an input for each layer.
+    inputs = sum(layer.inputs for layer in (layers if lora.dropout else _distinct(layers)))
     kept = _kept_bytes(shape, layers, inputs, lora.r, width, masked=masked) + scores
     # Experts in NF4 keep their input only, and compute again before their backward pass.
     lasting = kept

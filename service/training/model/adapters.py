@@ -40,6 +40,7 @@ _UNSUPPORTED: Final = (
     "target_parameters",
     "trainable_token_indices",
     "alora_invocation_tokens",
+    "use_dora",
     "use_qalora",
 )
 
@@ -55,7 +56,6 @@ class _Config(BaseModel):
     target_modules: list[str] | str
     base_model_name_or_path: str | None = None
     bias: str = "none"
-    use_dora: bool = False
     use_rslora: bool = False
 
 
@@ -74,7 +74,6 @@ def lora_shape(spec: TrainSpec) -> LoraShape:
         alpha=config.lora_alpha,
         dropout=requested.dropout,
         target_modules=_targets(config),
-        use_dora=config.use_dora,
         use_rslora=config.use_rslora,
     )
     _check_agreement(requested, shape)
@@ -157,7 +156,6 @@ def add_adapter(model: PreTrainedModel, spec: TrainSpec, shape: LoraShape) -> Pe
         lora_alpha=shape.alpha,
         lora_dropout=shape.dropout,
         target_modules=choose_layers(model, spec, shape.target_modules),
-        use_dora=shape.use_dora,
         use_rslora=shape.use_rslora,
         bias="none",
     )
@@ -288,8 +286,8 @@ def _write_no_card(_: str) -> None:
 def sum_in_place(model: PeftModel | Any) -> None:
     """Make the adapted linear layers of `model` add in place.
 
-    PEFT's own forward pass still computes anything but a plain product, such as DoRA, and merged
-    weights and, without autocast, inputs of another dtype than the adapter's.
+    PEFT's own forward pass still computes merged weights and, without autocast, inputs of another
+    dtype than the adapter's.
     """
     for module in model.modules():
         if isinstance(module, LoraLayer) and isinstance(module.base_layer, nn.Linear):
