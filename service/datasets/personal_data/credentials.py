@@ -248,14 +248,16 @@ _NAMES: Final = (
 _NATIVE: Final = "[\u0e00-\u0e7f\u1780-\u17ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]"
 """A letter of a script without capitals and spaces between words."""
 _PASSWORD: Final = re.compile(
-    r"(?:(?:temporary|new|initial|current|old) password(?: [\w'-]{1,15}){1,4}(?= is)"
+    r"(?:(?:chang|updat|reset|set)[^\n.]{1,30}password to|(?:temporary|new|initial|current"
+    r"|old) password(?: [\w'-]{1,15}){1,4}(?= is)"
     r"|(?:password|passwd|passphrase|passcode)(?:(?: akun| email)?(?: ko| saya| kamu| anda)"
     r"| của tôi"
     r"| (?:for|of|to|on|at|in) (?:(?:the|my|our|your) )?[\w-]{2,20}(?: [\w-]{2,20})?(?= is|:)"
     r"| wi-?fi)?"
-    r"|(?<![a-z])(?:pwd|db_pass|pw(?= ?[:=]))(?![a-z])"
+    r"|(?<![a-z])(?:pwd|db_pass|pw(?= ?[:=]| is\b| \S{0,20}\d))(?![a-z])"
     r"|\buser(?:name)?[ :=]{1,3}\S{1,40}[ ,;/]{1,3}pass(?= )|(?<=[a-z]_)pwd|_pass(?= ?[:=])"
-    r"|wi-?fi (?:code|key)(?: (?:at|in) (?:the )?[\w-]{2,20}(?= is|:))?|(?<![a-z])pass(?=[:=])"
+    r"|(?:code|pass|mdp|clave) wi-?fi(?= ?:)|wi-?fi (?:code|key)(?: (?:at"
+    r"|in) (?:the )?[\w-]{2,20}(?= is|:))?|(?<![a-z])pass(?=[:=])"
     r"|\bssid\b[^\n]{1,40}\bkey(?=:)"
     r"|(?<![a-z])pass (?:for|to|of) (?:(?:the|my|our) )?[\w-]{2,20}(?=:)"
     r"|비번|รหัส(?:ผ่าน)?(?= ?wi-?fi| ?:)(?: ?wi-?fi)?"
@@ -265,11 +267,12 @@ _PASSWORD: Final = re.compile(
     r"|(?:ពាក្យ|លេខ)សម្ងាត់"
     r"|contraseña|mot de passe|kennwort|passwort|पासवर्ड|wachtwoord|\bsenha|\bclave(?= es\b|:)"
     r"|пароль)"
-    rf"(?:{_NATIVE}{{1,20}}?(?=คือ|[:：是は]))?"
+    rf"(?:{_NATIVE}{{1,20}}?(?=คือ|[:：是は ]))?"
     r"[\"'`]{0,2}(?:\s{0,3}(?:[:=!]{1,2}=|=>|=)(?!\s*$)[ \t]{0,3}|\s{0,3}(?:(?::|value=|is|was"
     r"|(?:has been )?(?:changed|updated|reset|set) to|は|が|を|是|[为為]|："
     r"|[改换換][成为為]|设[置为]*"
-    r"|設[定為]*|은|는|[을를]|ใหม่|คือ|เป็น|mới|là|baru|adalah|ay|नया|है|ist|est|es)\s{0,3}){0,3})"
+    r"|設[定為]*|은|는|[을를]|ใหม่|คือ|เป็น|mới|là|baru|adalah|ay|नया|है|ist|est|es|è"
+    r"|é)\s{0,3}){0,3})"
     r"[\"'`「『]{0,2}([!-~]{6,64})",
     re.IGNORECASE,
 )
@@ -305,7 +308,9 @@ _CODE: Final = re.compile(
     r"(?:\b(?:otp|one[- ]time (?:code|password|passcode|pin)|tac code|cvv2?|cvc"
     r"|(?:verification|security|confirmation|authentication|login|sms|(?:2fa"
     r"|mfa)(?: backup)?) codes?"
-    r"|(?:backup|recovery) codes?(?=:| is)|kode (?:otp|verifikasi|keamanan)|mã (?:otp|pin"
+    r"|(?:backup|recovery) codes?(?=:| is)|(?:gate|door|entry|alarm|locker|safe) code"
+    r"|code (?:to|for) (?:the|my|our) (?:[a-z]{2,12} )?(?:gate|door|safe|alarm|locker|garage|house)"
+    r"|kode (?:otp|verifikasi|keamanan)|mã (?:otp|pin"
     r"|xác (?:minh|nhận|thực)))"
     r"|\b(?:m-?)?pin(?! ?code)(?: number| for (?:the|my) [a-z]{2,20})?(?= {0,2}[:=]"
     r"|['s]{0,2} (?:is|saya|adalah|ko|ay|của)\b)"
@@ -315,13 +320,16 @@ _CODE: Final = re.compile(
     r"(?: (?:saya|anda|kamu|ko|mo|niyo))?"
     r"(?:[^\d\n.?!。]{0,24}?(?::|=|：|\bis\b|は|が|是|为|為|은|는|है|คือ|\b(?:là|adalah|ay)\b))?"
     r"[\s\[「『【\"']{0,3}([0-9]{3,4}[ -]?[0-9]{0,4})(?![A-Za-z0-9_-]|[.][0-9]|,[0-9]{3})"
-    r"|(?<![\w.,])(?:G-)?([0-9]{3}[ -][0-9]{3}|[0-9]{4,8})(?= (?:is|as) your [^.\n]{0,30}?"
+    r"|(?<![\w.,])(?:G-)?([0-9]{3}[ -][0-9]{3}|[0-9]{4,8})(?= to (?:verify|confirm|log ?in"
+    r"|sign in|reset|activate)\b| (?:is|as) your [^.\n]{0,30}?"
     r"(?:code|otp|pin\b|password)| adalah kode | là mã |は(?:認証|確認)コード|은 인증번호)",
     re.IGNORECASE,
 )
 _CODE_WORDS: Final = (
     r"\botp|one[- ]time (?:code|pass|pin)|tac code|\bcvv|\bcvc|\bm?-?pin\b|\d (?:is|as) your "
-    r"|(?:verification|security|confirmation|authentication|login|sms|2fa|mfa|backup|recovery) code"
+    r"|(?:verification|security|confirmation|authentication|login|sms|2fa|mfa|backup|recovery"
+    r"|gate|door|entry|alarm|locker|safe) code|code (?:to|for) (?:the|my|our) "
+    r"|\d to (?:verify|confirm|log|sign|reset|activate)"
     r"|\bkode |\bmã |認証|確認コード|ワンタイム|暗証番号|验证码|驗證碼|인증|보안|รหัส|ओटीपी"
 )
 _COMMANDS: Final = (
@@ -338,7 +346,8 @@ _COMMAND: Final = re.compile(
     re.IGNORECASE,
 )
 _LOGIN_WORDS: Final = (
-    r"passw|wi-?fi (?:code|key)|\bssid\b|pass[:=]|\bpass (?:for|to|of) |\bpw ?[:=]|សម្ងាត់|비번|รหัส"
+    r"passw|(?:code|pass|mdp|clave) wi-?fi|wi-?fi (?:code|key)|\bssid\b|pass[:=]|\bpass (?:for"
+    r"|to|of) |\bpw\b|សម្ងាត់|비번|รหัส"
     r"|pass(?:phrase|code)|pwd"
     r"|db_pass|パスワード"
     r"|暗証番号|密[码碼]|口令|비밀번호"

@@ -32,12 +32,12 @@ _MONTH: Final = (
 )
 _DATE: Final = (
     r"(?:19|20|25)\d\d[-/. ]\d{1,2}[-/. ]\d{1,2}|\d{1,2}[-/. ]\d{1,2}[-/. ](?:19|20|25)?\d\d"
-    rf"|\d{{1,2}}[-/.](?i:{_MONTH})[-/.]\d{{2,4}}|\d{{1,2}}(?:st|nd|rd|th)?(?: of"
+    rf"|\d{{1,2}}[-/.](?i:{_MONTH})[-/.]\d{{2,4}}|\d{{1,2}}(?:st|nd|rd|th|\.)?(?: of"
     rf"| ng| de)? (?i:{_MONTH})(?:,? (?:de |del |năm |พ\.ศ\. ?)?\d{{4}})?"
     rf"|(?i:{_MONTH}) \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?"
     r"|(?:\d{4}|(?:明治|大正|昭和|平成|令和) ?\d{1,2}|民國 ?\d{2,3})"
     r" ?[年년] ?\d{1,2} ?[月월](?: ?\d{1,2} ?[日일])?"
-    r"|(?:19|20)\d{6}|\d{1,2}[月월] ?\d{1,2}[日일]"
+    r"|(?:19|20)\d{6}|\d\d(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])|\d{1,2}[月월] ?\d{1,2}[日일]"
 )
 _NO_HOME: Final = re.compile(
     r"(?:ip|mail|mac|web|wallet|memory|host|server|bind|bitcoin|btc|listen|crypto|deposit|return"
@@ -94,7 +94,9 @@ _LABELED: Final = (
     ),
     _Labeled(
         "bank_account",
-        rf"{_BANK}(?: (?:savings|current|acc(?:oun)?t|a/c|rek(?:ening)?|stk|no\.?))?|\btk\b",
+        rf"{_BANK}(?: (?:savings|current|acc(?:oun)?t|a/c|rek(?:ening)?|stk|no\.?))?|\btk\b"
+        rf"|收款[账帳][户戶]"
+        r"|\b(?:to|into|from|my) account",
         r"(?!(?:19|20)\d\d-\d\d-\d\d(?!\d))\d(?:[ -]?\d){7,18}",
     ),
     _Labeled("bank_account", r"\bsort code [\d-]{6,8},? (?:account|acct)", r"\d{6,12}"),
@@ -112,7 +114,7 @@ _LABELED: Final = (
         r"|geburtsdatum|geb(?:oren|\.)(?: am| op)?|geboortedatum|nat[oa] il|data di nascita"
         r"|né(?:e)? le|date de naissance|fecha de nacimiento"
         r"|nac(?:id[oa]|í|ió) el"
-        r"|data de nascimento|nasc(?:i|id[oa]) em|\bturn(?:ed|s|ing) \d{1,3} on",
+        r"|data de nascimento|nasc(?:i|id[oa]) em|\bturn(?:ed|s|ing)? \d{1,3} on",
         _DATE,
     ),
     _Labeled(
@@ -143,25 +145,30 @@ _LABELED: Final = (
     ),
     _Labeled(
         "license_plate",
-        r"\b(?:vehicle|car|van|truck|bike|taxi|scooter|reg|auto|wagen|coche|carro|voiture|mobil"
+        r"\b(?:vehicle|car|van|truck|(?:motor)?bike|taxi|scooter|reg|auto|wagen|coche|carro"
+        r"|voiture|mobil"
         r"|motor"
-        r")s?\b|immatriculation|차량?|\bstnk\b|\bxe\b|गाड़ी|वाहन|कार\s|รถ|車",
+        r"|parking (?:permit|ticket|fine))s?\b,?|immatriculation|matr[íi]cula|차량?|\bstnk\b"
+        r"|\bxe\b|गाड़ी|वाहन|कार\s|รถ|車",
         r"[A-Z]{2}[ -]?\d{1,2}[ -]?[A-Z]{1,3}[ -]?\d{4}|[A-Z]{2}\d{2} [A-Z]{3}"
         r"|\d{2,3}[가-힣] ?\d{4}"
         r"|[A-Z]{1,2} \d{1,4} [A-Z]{2,3}|\d{2}[A-Z]\d?-\d{3}\.?\d{2}"
-        r"|[A-ZÄÖÜ]{1,3}-[A-Z]{1,2} \d{1,4}[EH]?|[A-Z]{2}-\d{3}-[A-Z]{2}|\d[ก-ฮ]{2} \d{1,4}"
+        r"|[A-ZÄÖÜ]{1,3}-[A-Z]{1,2} \d{1,4}[EH]?|[A-Z]{2}-\d{3}-[A-Z]{2}|[A-Z]{3} ?\d{4} ?[A-Z]"
+        r"|\d{4} ?[A-Z]{3}|\d{2}-[A-Z]\d \d{3}\.\d{2}|\d[ก-ฮ]{2} \d{1,4}"
         r"|[一-鿿]{1,4} ?\d{2,3} ?[ぁ-ん] ?\d{1,2}-?\d{2}",
     ),
     _Labeled(
         "coordinates",
         r"\bgps\b|coordinates?|\blat(?:itude)?\b(?:[/,;]\s?lo?ng?(?:itude)?\b)?|\blocation(?: pin)?"
-        r"|(?:\bi'?m|i am|located|seen|live|meet(?: me)?|house|home|parked) (?:at|near|around|by)"
-        r"|\bpin\b|緯度(?:経度|經度)?|座標|位置|坐标|纬度|緯度|위도|좌표|위치|(?:พิกัด"
+        r"|(?:\bi'?m|i am|located|seen|live|camped|stayed|meet(?: me)?|house|home|parked) (?:at"
+        r"|near|around|by)"
+        r"|\bpin\b|緯度(?:経度|經度)?|北[緯纬]|座標|位置|坐标|纬度|緯度|위도|좌표|위치|(?:พิกัด"
         r"|ตำแหน่ง)[ก-๙]{0,16}"
         r"|tọa độ|toạ độ|vị trí|koordinat|\b(?:titik|lokasi)(?: rumah)?\b|ubicación|standort"
         r"|निर्देशांक|स्थान",
         r"-?\d{1,3}\.\d{3,}°?(?: ?[NS])?\s{0,2}[,;/、，]?\s{0,2}"
-        r"[\"']?(?i:lon(?:gitude)?|lng|経度|经度|經度)?[\"':= ]{0,4}-?\d{1,3}\.\d{3,}(?:°? ?[EW])?"
+        r"[\"']?(?i:lon(?:gitude)?|lng|経度|经度|經度"
+        r"|[東东][経经經])?[\"':= ]{0,4}-?\d{1,3}\.\d{3,}(?:°? ?[EW])?"
         rf"|{_PLACE}",
     ),
     _Labeled(
@@ -213,9 +220,11 @@ _LABELED: Final = (
 # Between a word and its value: "number", "is" and "my" in each language, marks, what the word is
 # of, and the end of a question with the start of its answer.
 _BETWEEN: Final = (
-    r"(?:[\s:=：#*_|>📍\"'`「『（(]|\.\s|\([^()\d]{1,20}\)|no\.?|number|nomor|numero|番号|号码?"
+    r"(?: [-–—] |[\s:=：#*_|>📍\"'`「『（(]|\.\s|\([^()\d]{1,20}\)|no\.?|number|nomor|numero"
+    r"|番号|号码?"
     r"|號碼?|번호"
-    r"|เลขที่|số|['’]s|is|was|ist|est|es|é|na|slip|shows?|card|saya|pribadi|kak|kamu|anda|nya|ko"
+    r"|เลขที่|số|['’]s|is|was|reads|says|on file|第|ist|est|es|é|na|slip|shows?|card|saya"
+    r"|pribadi|kak|kamu|anda|nya|ko"
     r"|ay|adalah"
     r"|của (?:tôi|em|anh|chị|bạn)|là|ของ(?:คุณ|ฉัน|ผม)|คือ|の|は|が|是|为|為|은|는|है|मेरी|मेरा"
     r"|of|to|the|my|his"
@@ -224,7 +233,7 @@ _BETWEEN: Final = (
     r"|(?:신한|국민|우리|하나|농협|기업|카카오|토스|새마을|케이)(?:은행|뱅크)?|ធនាគារ"
     r"|[一-鿿ァ-ヶー]{1,8}(?:[银銀]?行|支[行店])|នៃ|គឺ|៖|លេខ"
     r"|(?!order|invoice|ref|ticket)(?-i:[A-Z][A-Za-z]{1,14})(?![A-Za-z])"
-    r"|(?:of|for|de|der|des|untuk|dari|của) (?!(?:the )?(?:order|invoice|ref|ticket|m[ai][xn]"
+    r"|(?:of|for|in|de|der|des|untuk|dari|của) (?!(?:the )?(?:order|invoice|ref|ticket|m[ai][xn]"
     r"|point))"
     r"[a-z]{2,20}(?: [a-z]{2,20}){0,2}(?=:| is\b| was\b)"
     r"|[^\n\d?？]{0,40}[?？]\s{0,3}\n|(?:sure|yes|yeah|ok|hi|it|that|oh|はい|是的|네|vâng|dạ|ya"
@@ -237,7 +246,7 @@ _OWN: Final = {
     "coordinates": rf"(?<![\w.])(?:{_PLACE})(?!\w)"
     r"|(?:(?<=[?&]q=)|(?<=ll=)|(?<=/@)|(?<=geo:))-?\d{1,2}\.\d{4,},-?\d{1,3}\.\d{4,}",
     "birth_date": rf"(?<![\w/.-])(?:{_DATE})"
-    r"(?= ?(?:生まれ|生(?![一-鿿])|出生(?![率地])|생(?:이|입|인|\W|$)))",
+    r"(?= ?(?:生まれ|生(?![一-鿿])|geboren|出生(?![率地])|생(?:이|입|인|\W|$)))",
     "crypto_address": r"(?<!\w)(?:0x[0-9a-fA-F]{40}|(?:bc|ltc)1[ac-hj-np-z02-9]{25,59}"
     r"|[13][1-9A-HJ-NP-Za-km-z]{25,34}|T[1-9A-HJ-NP-Za-km-z]{33})(?!\w)",
     "bank_account": rf"(?<![\w.+-])\d{{10,16}}(?= ?[,(]? ?(?i:{_BANK}))",
@@ -249,7 +258,7 @@ _OWN_SIGNS: Final = {
     "mac_address": r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}"
     r"|[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}\.[0-9a-fA-F]",
     "coordinates": r"\d° ?\d|\d{3}°? ?[NS][, ]|(?:[?&]q=|ll=|/@|geo:)-?\d",
-    "birth_date": r"\d ?日? ?(?:生|出生)|[일\d] ?생",
+    "birth_date": r"\d ?日? ?(?:生|出生|geboren)|[일\d] ?생",
     "crypto_address": "[0-9A-Za-z]{26}",
     "bank_account": rf"[0-9]{{10}} ?[,(]? ?(?i:{_BANK})",
     "in_gstin": r"\d[A-Z]{5}\d{4}[A-Z]",
