@@ -54,7 +54,7 @@ TEXTS: Final = (
     *("plain_body", "plain_text", "body_text", "text_body", "plaintext", "text", "content"),
     *("message", "message_text", "messagetext", "msg", "message_parts", "parts", "value"),
     *("utterance", "mes", "content_parts", "body", "body_html", "html_body", "rich_text"),
-    *("comment", "cooked"),
+    *("comment", "cooked", "contents", "blocks"),
     *("内容", "内容文", "내용"),
 )
 THREADS: Final = (
@@ -235,7 +235,8 @@ def _last_words(path: str) -> frozenset[str]:
 
 
 def _by_name(path: str, values: list[str], around: Around) -> Speaker | None:
-    if not around.named.intersection(values) or not _is_author(path):
+    is_author = _is_author(path) or field_name(path) == "name"
+    if not is_author or not around.named.intersection(values):
         return None
     return Speaker(path, dict.fromkeys(around.named, "assistant"), "user")
 
@@ -328,13 +329,14 @@ _STATES: Final = {
     **dict.fromkeys(_HIDDEN, ("true", "1", "yes")),
     **dict.fromkeys(("public", "is_public"), ("false", "0", "no")),
 }
+_INSIDE: Final = ("content.", "message.", "attributes.")
 _KINDS: Final = ("type", "part_type", "message_type", "kind")
 
 
 def _is_hidden(message: Row, kinds: Collection[str]) -> bool:
     for key, one in message.items():
-        if "." in key:
-            return False
+        if "." in key and not key.startswith(_INSIDE):
+            continue
         name = field_name(key)
         if name in _STATES and str(one).casefold() in _STATES[name]:
             return True
