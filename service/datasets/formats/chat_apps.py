@@ -1,8 +1,7 @@
 """Converts chats between people, and with the staff of a support desk, into conversations.
 
-An `App` recognizes its messages one by one, so that a chat of any length is read in a stream. Most
-apps are rows of a table: the keys of a message, and which of them hold the text, the author and the
-time. `chat_texts` has the chats that are text files.
+An `App` recognizes its messages one by one, so that a chat of any length is read in a stream.
+`message_search` reads those of other apps, and `chat_texts` the chats that are text files.
 
 Messages become a conversation until nobody writes for six hours. Messages of a thread stay
 together. Who is the assistant is known only of bots. Otherwise, `roles` of the format options names
@@ -66,7 +65,7 @@ def find_app(value: Any) -> App | None:
 def app_table(columns: Iterable[str]) -> bool:
     """Return whether the columns of a table are the fields of an app's messages."""
     names = set(columns)
-    return any(fields.needs <= names for fields in _TABLE)
+    return any(keys <= names for keys, _ in _BY_KEYS)
 
 
 def read_messages(records: Iterable[Record], roles: Mapping[str, str]) -> Iterator[Record]:
@@ -333,49 +332,6 @@ def _teams(value: Row) -> Iterator[Post]:
         )
 
 
-class Fields(NamedTuple):
-    """The fields of an app's messages, as paths of keys with dots.
-
-    A message has the keys `needs`, and is skipped unless the value at the first path of `only` is
-    one of its values. `staff` is a path and the values of those who answer.
-    """
-
-    needs: frozenset[str]
-    text: str
-    names: tuple[str, ...] = ()
-    at: tuple[str, ...] = ()
-    staff: tuple[str, ...] = ()
-    only: tuple[str, ...] = ()
-    room: str = ""
-    is_latin1: bool = False
-
-    def matches(self, value: Row) -> bool:
-        """Return whether a value is a message."""
-        return self.needs <= value.keys()
-
-    def posts(self, value: Row) -> Iterator[Post]:
-        """Yield what was written in a message."""
-        if self.only and not _is_one_of(value, self.only):
-            return
-        text = _readable(value, self.text, is_latin1=self.is_latin1)
-        names = [path_of(value, path) for path in self.names]
-        if self.is_latin1:
-            names = [_repaired(str(name)) for name in names] + names
-        times = [str(path_of(value, path)) for path in self.at]
-        yield Post(
-            _names(*names),
-            "" if NOTE.fullmatch(text) else text,
-            seconds(" ".join(times)) if times else None,
-            is_bot=_is_one_of(value, self.staff) if self.staff else None,
-            room=str(path_of(value, self.room)),
-        )
-
-
-def _is_one_of(value: Row, path_and_values: tuple[str, ...]) -> bool:
-    path, *values = path_and_values
-    return str(path_of(value, path)).casefold() in values
-
-
 # What apps write in place of a message.
 NOTE: Final = re.compile(
     r"(?:スタンプ|写真|画像|動画|ボイスメッセージ|ファイル)を送信しました。"
@@ -386,11 +342,21 @@ NOTE: Final = re.compile(
 _MARKUP: Final = re.compile(r"</?[A-Za-z][^<>]*>")
 
 
-def _readable(value: Row, path: str, *, is_latin1: bool) -> str:
-    text = text_of(path_of(value, path))
-    if path == "content" and _MARKUP.search(text) is not None:
-        text = html_text(text)
-    return _repaired(text) if is_latin1 else text.replace("\r\n", "\n")
+def _said(text: Any) -> str:
+    return "" if NOTE.fullmatch(str(text)) else str(text).replace("\r\n", "\n")
+
+
+def _line(value: Row) -> Iterator[Post]:
+    is_bot = str(value["送信者タイプ"]).casefold() == "account"
+    at = seconds(f"{value['送信日']} {value['送信時刻']}")
+    yield Post(_names(value["送信者名"]), _said(value["内容"]), at, is_bot)
+
+
+def _wechat(value: Row) -> Iterator[Post]:
+    if str(value["Type"]) == "1":
+        text, at = _said(value["StrContent"]), seconds(value["CreateTime"])
+        is_bot, room = str(value["IsSender"]) == "1", str(value.get("TalkerId"))
+        yield Post(_names(value.get("Sender")), text, at, is_bot, room=room)
 
 
 def _repaired(text: str) -> str:
@@ -401,25 +367,31 @@ def _repaired(text: str) -> str:
         return text
 
 
-def _fields(needs: str, text: str, *, is_latin1: bool = False, **paths: str) -> Fields:
-    """Return the fields of an app, from words."""
-    room = paths.pop("room", "")
-    split = {name: tuple(words.split()) for name, words in paths.items()}
-    return Fields(frozenset(needs.split()), text, room=room, is_latin1=is_latin1, **split)
+def _messenger(value: Row) -> Iterator[Post]:
+    name, text = str(value["sender_name"]), text_of(value.get("content"))
+    at = seconds(value["timestamp_ms"])
+    yield Post(_names(_repaired(name), name), _said(_repaired(text)), at)
 
 
-_TABLE: Final = (
-    # LINE Official Account Manager, DiscordChatExporter, KakaoTalk for Mac, WeChatMsg: as CSV
-    _fields("送信者タイプ 送信者名 送信日 送信時刻 内容", "内容", names="送信者名",
-            at="送信日 送信時刻", staff="送信者タイプ account"),
-    _fields("Type IsSender CreateTime StrContent", "StrContent", names="Sender", at="CreateTime",
-            staff="IsSender 1", only="Type 1", room="TalkerId"),
-    # Messenger and Instagram, Google Chat, Teams and Skype for one person
-    _fields("sender_name timestamp_ms", "content", names="sender_name", at="timestamp_ms",
-            is_latin1=True),
-    _fields("originalarrivaltime messagetype content", "content", names="displayName from",
-            at="originalarrivaltime", only="messagetype text richtext richtext/html"),
-)  # fmt: skip
+def _skype(value: Row) -> Iterator[Post]:
+    text = text_of(value["content"])
+    text = html_text(text) if _MARKUP.search(text) else text
+    if str(value["messagetype"]).casefold() in ("text", "richtext", "richtext/html"):
+        at = seconds(value["originalarrivaltime"])
+        yield Post(_names(value.get("displayName"), value.get("from")), _said(text), at)
+
+
+# LINE Official Account Manager, WeChatMsg, Messenger and Instagram, Teams and Skype for one person
+_BY_KEYS: Final[tuple[tuple[frozenset[str], Callable[[Row], Iterable[Post]]], ...]] = (
+    (frozenset(("送信者タイプ", "送信者名", "送信日", "送信時刻", "内容")), _line),
+    (frozenset(("Type", "IsSender", "CreateTime", "StrContent")), _wechat),
+    (frozenset(("sender_name", "timestamp_ms")), _messenger),
+    (frozenset(("originalarrivaltime", "messagetype", "content")), _skype),
+)
+
+
+def _has(keys: frozenset[str]) -> Callable[[Row], bool]:
+    return lambda value: keys <= value.keys()
 
 
 _APPS: Final = (
@@ -432,5 +404,5 @@ _APPS: Final = (
     ),
     App(lambda v: {"ts", "text"} <= v.keys() and bool({"user", "bot_id"} & v.keys()), _slack),
     App(lambda v: "messageType" in v and isinstance(v.get("body"), dict), _teams),
-    *(App(fields.matches, fields.posts) for fields in _TABLE),
+    *(App(_has(keys), posts) for keys, posts in _BY_KEYS),
 )

@@ -98,6 +98,8 @@ _FORMS: Final = (
     ),
     # 2026-05-13 09:01:00 Ann, and the text below
     TextChat(re.compile(rf"{_STAMP} {_PROGRAM}(?P<who>[^\s:\[][^:\[\]]{{0,40}})"), note=_LINE_NOTE),
+    # 09:01:00 From Ann to Everyone:, and the text below
+    TextChat(re.compile(rf"{_TIME}\s+From (?P<who>.{{1,60}}?) [tT]o .{{1,60}}:")),
     # Customer: Hello; [00:12] Agent: Hello
     TextChat(
         re.compile(rf"(?:[\[(]?{_CLOCK}[\])]? ?)?(?P<who>[^:\[\]]{{1,30}}?) ?[:：] ?(?P<text>.+)")
@@ -188,7 +190,7 @@ def _posts(path: Path, form: TextChat) -> Iterator[Post]:
 
 
 def _without_notes(post: Post, form: TextChat) -> Post:
-    text = _FILE.sub("", _EDITED.sub("", post.text.strip("\n")))
+    text = _FILE.sub("", _EDITED.sub("", post.text.strip("\n\t")))
     inside = text[1:-1].replace('""', "")
     if "\n" in text and text[0] == text[-1] == '"' and '"' not in inside:
         text = text[1:-1].replace('""', '"')

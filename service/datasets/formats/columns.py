@@ -36,6 +36,7 @@ from service.datasets.formats.turn_forms import (
     are_turns,
     has_openai_messages,
     parse_json_text,
+    parse_roles,
     parse_transcript,
     role_of,
     standard_role,
@@ -110,7 +111,7 @@ def _holds_transcripts(value: dict[str, Any], options: FormatOptions) -> bool:
     if options.shape == "text" or _transcript_of(value) is None:
         return False
     found = find_shape(value, options, lambda _: True)
-    return (found is None or found[0] == "text") and find_message_columns(
+    return (found is None or found[0] in ("text", "sharegpt")) and find_message_columns(
         list(value), options
     ) is None
 
@@ -131,7 +132,7 @@ def _unfold_json_column(records: Iterator[Record], options: FormatOptions) -> Un
         return Unfolded(_exported_rows(whole, export), True)
     if _holds_transcripts(cells, options):
         return Unfolded(_map_values(whole, _convert_transcript), True)
-    if forms_shape(list(cells), options):
+    if forms_shape(list(cells), options) and _is_row(cells, options):
         return Unfolded(whole, False)
     values, named = [one.value for one in first], assistants(options.roles)
     if (chats := join_messages(values, whole, named)) is not None:
@@ -179,7 +180,7 @@ def _is_row(value: Row, options: FormatOptions) -> bool:
     if found is None:
         return options.shape is not None or find_message_columns(value, options) is not None
     columns = [found[1][name] for name in ("messages", "conversations") if name in found[1]]
-    return all(isinstance(value[one], str) or are_plain(value[one]) for one in columns)
+    return all(are_plain(parse_json_text(value[one])) for one in columns)
 
 
 def _chats_inside(
@@ -209,10 +210,15 @@ def _unwrap_viewer_row(value: Any) -> Any:
     return value.get("row", value) if isinstance(value, dict) else value
 
 
+_TRANSCRIPTS = frozenset(("text", "chat", "transcript", "conversation", "dialogue", "chat_log"))
+
+
 def _transcript_of(value: Any) -> tuple[str, list[Row]] | None:
     """Return the column with the text of a conversation, and its turns, or None."""
-    for column in ("text", "chat", "transcript"):
-        turns = parse_transcript(value.get(column)) if isinstance(value, dict) else None
+    for column in value if isinstance(value, dict) else ():
+        if field_name(column) not in _TRANSCRIPTS:
+            continue
+        turns = parse_transcript(value[column]) or parse_roles(value[column])
         if turns is not None:
             return column, turns
     return None

@@ -16,7 +16,6 @@ from email.utils import getaddresses, parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
-from service.datasets.checks.issues import make_issue
 from service.datasets.formats.chat_apps import Post, conversations_of
 from service.datasets.formats.options import Record
 from service.datasets.limits import MAX_LINE_BYTES
@@ -53,34 +52,26 @@ def is_mailbox(path: Path) -> bool:
 
 
 def read_mailbox(path: Path, roles: Mapping[str, str]) -> Iterator[Record]:
-    """Yield the conversations of a mailbox, and the e-mails that are too long.
-
-    Raises DatasetError if nobody is the assistant.
-    """
+    """Yield the conversations of a mailbox. Raises DatasetError if nobody is the assistant."""
     posts: list[Post] = []
     threads: dict[str, str] = {}
     for line, data in _messages(path):
-        if data is None:
-            yield Record(line, None, make_issue("line_too_long", line, limit=MAX_LINE_BYTES))
-        elif (post := _post(data, threads)) is not None:
+        if (post := _post(data, threads)) is not None:
             posts.append(post._replace(line=line))
     yield from conversations_of(posts, roles)
 
 
-def _messages(path: Path) -> Iterator[tuple[int, bytes | None]]:
-    """Yield the line and the bytes of each e-mail, or None if it is too long."""
+def _messages(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the line and the bytes of each e-mail, without the end of large attachments."""
     first, held, size, is_blank = 1, list[bytes](), 0, True
     for number, line in read_lines(path):
         if is_blank and line is not None and _FROM.match(line):
             if held:
                 yield first, b"\n".join(held)
             first, held, size = number, [], 0
-        elif line is None or (size := size + len(line)) > MAX_LINE_BYTES:
-            yield first, None
-            held, size = [], 0
-        else:
+        elif line is not None and (size := size + len(line)) <= MAX_LINE_BYTES:
             held.append(line.removeprefix(b">") if line.startswith(b">From ") else line)
-        is_blank = not (line or b"").strip()
+        is_blank = line is not None and not line.strip()
     if held:
         yield first, b"\n".join(held)
 
@@ -98,7 +89,7 @@ def _post(data: bytes, threads: dict[str, str]) -> Post | None:
         if is_automatic or _UNREAD.search(str(mail.get("X-Gmail-Labels") or "")):
             return None
         text, at = _text(mail), _seconds(mail)
-    except (MessageError, LookupError, ValueError, TypeError, AttributeError):
+    except (MessageError, LookupError, ValueError, TypeError, AttributeError, RecursionError):
         return None  # of another kind than the standard allows
     thread = known or next((threads[one] for one in chain if one in threads), "")
     thread = thread or next(iter(chain), name)

@@ -54,14 +54,14 @@ TEXTS: Final = (
     *("plain_body", "plain_text", "body_text", "text_body", "plaintext", "text", "content"),
     *("message", "message_text", "messagetext", "msg", "message_parts", "parts", "value"),
     *("utterance", "mes", "content_parts", "body", "body_html", "html_body", "rich_text"),
-    *("comment", "cooked"),
+    *("comment", "cooked", "contents", "blocks"),
     *("内容", "内容文", "내용"),
 )
 THREADS: Final = (
     *("conversation_id", "conversationid", "conv_id", "conversation", "chat_id", "chatid"),
     *("conversations_thread_id", "session_id", "sessionid", "session", "dialog_id", "dialogue_id"),
     *("thread_id", "threadid", "ticket_id", "case_id", "group_id", "dialog", "dialogue", "thread"),
-    *("csid", "contact_id", "parent_id", "会話_id", "对话_id", "대화_id"),
+    *("csid", "contact_id", "会話_id", "对话_id", "대화_id"),
 )
 TIMES: Final = (
     *("created_at", "created_time", "created_datetime", "created_date_time", "timestamp", "time"),
@@ -211,7 +211,7 @@ def find_speaker(flats: list[Row], around: Around, name: str = "") -> Speaker | 
         if (speaker := find(path, values[path], around)) is not None
     )
     for speaker in found:
-        roles = [speaker.role(one) for one in flats if any(map(_text_rank, filter(one.get, one)))]
+        roles = [speaker.role(one) for one in flats if _says_something(one)]
         known = sum(role is not None for role in roles)
         asked = [speaker.role(one) for one in before]
         asked += ["user"] if around.opening else []
@@ -235,14 +235,15 @@ def _last_words(path: str) -> frozenset[str]:
 
 
 def _by_name(path: str, values: list[str], around: Around) -> Speaker | None:
-    if not around.named.intersection(values) or not _is_author(path):
+    is_author = _is_author(path) or field_name(path) == "name"
+    if not is_author or not around.named.intersection(values):
         return None
     return Speaker(path, dict.fromkeys(around.named, "assistant"), "user")
 
 
 def check_people(flats: list[Row]) -> None:
     """Raise DatasetError if messages are a chat of people, none of whom is the assistant."""
-    said = [one for one in flats if any(map(_text_rank, filter(one.get, one)))]
+    said = [one for one in flats if _says_something(one)]
     if len(said) * 2 < len(flats) or _first_named(flats[0], TIMES) is None:
         return
     for path in filter(_is_author, flats[0]):
@@ -267,8 +268,13 @@ def _by_words(path: str, values: list[str], _around: Around) -> Speaker | None:
 
 
 def _by_flag(path: str, values: list[str], _around: Around) -> Speaker | None:
-    roles = {_FLAGS[word] for word in words_of(path.rpartition(".")[2]) if word in _FLAGS}
-    if len(roles) != 1 or not {one.casefold() for one in values} <= {"true", "false", "0", "1"}:
+    words = words_of(path.rpartition(".")[2])
+    roles = {_FLAGS[word] for word in words if word in _FLAGS}
+    if (
+        len(roles) != 1
+        or words[-1] == "id"
+        or not {one.casefold() for one in values} <= {"true", "false", "0", "1"}
+    ):
         return None
     role = roles.pop()
     other = "assistant" if role == "user" else "user"
@@ -292,6 +298,10 @@ def _text_rank(path: str) -> int | None:
     name = field_name(path)
     is_said = name in TEXTS and not _NOT_SAID & set(path.split(".")[:-1])
     return TEXTS.index(name) + 1 if is_said else None
+
+
+def _says_something(flat: Row) -> bool:
+    return any(one and _text_rank(path) is not None for path, one in flat.items())
 
 
 def _text(flat: Row) -> str:
@@ -319,13 +329,14 @@ _STATES: Final = {
     **dict.fromkeys(_HIDDEN, ("true", "1", "yes")),
     **dict.fromkeys(("public", "is_public"), ("false", "0", "no")),
 }
+_INSIDE: Final = ("content.", "message.", "attributes.")
 _KINDS: Final = ("type", "part_type", "message_type", "kind")
 
 
 def _is_hidden(message: Row, kinds: Collection[str]) -> bool:
     for key, one in message.items():
-        if "." in key:
-            return False
+        if "." in key and not key.startswith(_INSIDE):
+            continue
         name = field_name(key)
         if name in _STATES and str(one).casefold() in _STATES[name]:
             return True
@@ -364,13 +375,13 @@ def chats_inside(
     """
     if around is None:
         around = Around(named=assistants(roles))
+    inside, by_id = [(name, value)], list[tuple[str, Any]]()
     if isinstance(value, dict):
         around = around.inside(value)
-        inside = list(value.values())
-        by_id = [(name, inside)] if len(inside) > 1 and inside == objects(inside) else []
-    else:
-        inside, by_id = [value], []
-    for key, one in [*by_id, *(value.items() if isinstance(value, dict) else [(name, value)])]:
+        inside = list(value.items())
+        if len(inside) > 1 and all(isinstance(one, dict) for _, one in inside):
+            by_id = [(name, list(value.values()))]
+    for key, one in [*by_id, *inside]:
         listed = [_unwrapped(each) for each in objects(one)] or _said_pairs(one)
         if any(find_app(each) is not None for each in listed[:_EVENTS]):
             return _app_chats(listed, roles)
@@ -380,7 +391,7 @@ def chats_inside(
         if flats:
             check_people(flats)
     apart = around._replace(holders=(), opening="", leaf=None)  # what is in a list has its own
-    below = [("", each, apart) for one in inside for each in objects(one)]
+    below = [("", each, apart) for _, one in inside for each in objects(one)]
     if isinstance(value, dict):
         below += [(key, one, around) for key, one in value.items() if isinstance(one, dict)]
     return [
@@ -432,7 +443,7 @@ def _thread(flats: list[Row], leaf: Any) -> list[Row]:
     parents = [_first_named(one, _PARENTS) for one in flats]
     ids = [str(_first_named(one, _NAMES)) for one in flats]
     known = [str(one) for one in parents if one is not None]
-    if len(set(known)) == len(known):
+    if len(set(known)) == len(known) or not set(known).intersection(ids):
         return flats
     nodes = {
         name: one | {"": parent} for name, one, parent in zip(ids, flats, parents, strict=True)
@@ -456,6 +467,8 @@ def join_messages(
         return None
     asked = [one for one in flats if speaker.role(one) == "user"]
     places = [_place(one, speaker) for one in asked]
+    if (set(places) - {None}) & {str(_first_named(one, _NAMES)) for one in flats}:
+        return None  # replies that name their parents
     if None in places:
         who = {path for one in asked for path, name in one.items() if isinstance(name, str)}
         askers = ({one[path] for one in asked if path in one} for path in filter(_is_author, who))
@@ -467,7 +480,7 @@ def join_messages(
 
 def _place(flat: Row, speaker: Speaker) -> str | None:
     """Return what the messages of a conversation have in common: its ID, or the user's address."""
-    if (thread := _first_named(flat, THREADS)) is not None:
+    if isinstance(thread := _first_named(flat, (*THREADS, "parent_id")), str | int):
         return str(thread)
     if field_name(speaker.path) != "direction":
         return None

@@ -42,6 +42,7 @@ _ALIASES: dict[str, tuple[str, ...]] = {
         "output_text", "targets", "solution", "highlights", "summary", "resolution", "close_notes",
         "commentbody", "comment_body", "our answer", "agent reply", "agent response", "bot answer",
         "assistant response", "expected", "expected_output", "expectedoutput",
+        "answers",
         "回答", "答案", "答え", "출력", "답변", "대답", "คำตอบ", "câu trả lời", "trả lời",
         "jawaban", "jawapan", "उत्तर", "antwort", "réponse", "respuesta", "resposta",
         "risposta", "ответ", "جواب",

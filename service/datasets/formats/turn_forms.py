@@ -238,6 +238,22 @@ def parse_transcript(text: Any) -> list[Row] | None:
     return next(whole, None) or next(alone, None)
 
 
+_SAID = re.compile(r"^(?:[\[(][\d:.]+[\])] ?)?([^\n:]{1,30}?) ?: +", re.MULTILINE)
+
+
+def parse_roles(text: Any) -> list[Row] | None:
+    """Return the turns of a text whose lines begin with roles such as “Customer:”, or None."""
+    found = list(_SAID.finditer(text)) if isinstance(text, str) else []
+    roles = [role_named(one.group(1)) for one in found]
+    if {"user", "assistant"} != set(roles) or text[: found[0].start()].strip():
+        return None
+    ends = [one.start() for one in found[1:]] + [len(text)]
+    return [
+        {"role": role, "content": text[one.end() : end].strip()}
+        for role, one, end in zip(roles, found, ends, strict=True)
+    ]
+
+
 def parse_prompt(text: Any) -> list[Row] | None:
     """Return the turns of a prompt with markers between turns, or None.
 
