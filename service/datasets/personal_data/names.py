@@ -44,7 +44,7 @@ _JAPANESE_LABEL: Final = re.compile(
 _KATAKANA: Final = re.compile("[ァ-ヺー]+")
 """A run without a space, which is more often a foreign word than a name."""
 _CLAUSE_START: Final = re.compile("(?:^|[。、!！?？\\n]|[たの])$")
-_IS_I: Final = re.compile("です(?:[。、!！\\n]|が|けど|$)")
+_IS_I: Final = re.compile("(?:です|でございます)(?:[。、!！\\n]|が|けど|$)")
 _IN_CHINESE: Final = "[ぁ-ゖァ-ヺ]|様|氏名|〒|丁目|番地|電話番号|生年月日|社員番号|保護者|児童|御中"
 """Parts of Japanese texts that have hardly any kana."""
 _HAS_KANJI_OR_KATAKANA = re.compile(SIGNS)
@@ -222,7 +222,8 @@ _TH_NAME: Final = rf"{_TH_NOT}[ก-๙]{{2,15}} {_TH_FAMILY}"
 
 # Words before a title: what follows is the name of an eatery.
 _ID_NOT_AFTER: Final = "".join(
-    f"(?<!{word.title()} )" for word in (*EATERIES, "mie", "makan", "bebek", "gudeg")
+    f"(?<![{word[0].upper()}{word[0]}]{word[1:]} )"
+    for word in (*EATERIES, "mie", "makan", "bebek", "gudeg")
 )
 
 _PERSONS: Final = (
@@ -235,6 +236,10 @@ _RELATIVES: Final = (
     "wife|husband|spouse|son|daughter|mother|father|mom|mum|dad|brother|sister|friend|colleague|boss"
     "|manager|doctor|lawyer|landlord|neighbou?r|partner|assistant|nanny|teacher"
 )
+_PARTIES: Final = (
+    "beneficiary|payee|claimant|applicant|borrower|guarantor|nominee|policyholder|account holder"
+    "|cardholder|passenger"
+)
 _KM_NAME: Final = r"(?!និង|អ្នក|គឺ|សូម)[ក-៓]{2,12} [ក-៓]{2,14}(?![ក-៓])"
 
 _ENGLISH: Final = GuardedPattern(
@@ -242,7 +247,7 @@ _ENGLISH: Final = GuardedPattern(
     r"|his is"
     rf"|Sincerely|egards|[Tt]hanks|Yours|Cheers|igned,|Best|armly|espectfully"
     rf"|(?:{_PERSONS})(?: \d{{1,2}})?:|(?:my|[Mm]y|his"
-    rf"|her) (?:{_RELATIVES})\b|"
+    rf"|her) (?:{_RELATIVES})\b|(?:{_PARTIES})\b|"
     r"^(?:Hi|Hello|Dear) |(?:igned|pproved|repared|eviewed) by |bol rah| here[.,!]",
     rf"\b(?:[Mm]y (?:full )?name (?:is|na)|[Nn]ame's|[Mm]era naam|[Tt]his is(?= {_CAP} (?:from"
     rf"|calling"
@@ -259,6 +264,7 @@ _ENGLISH: Final = GuardedPattern(
     rf"^(?:Hi|Hello|Dear) ({_NAME}),\s*\n",
     rf"\b[Mm]ain ({_FULL_NAME})(?= bol rah[aei])|(?:^|[.,!] )({_FULL_NAME})(?= here[.,!])",
     rf"\b(?:[Mm]y|[Hh]is|[Hh]er) (?:{_RELATIVES}),? ({_FULL_NAME})",
+    rf"\b(?:{_PARTIES}),? ({_FULL_NAME})",
     rf"\b(?:[Rr]egards|[Ss]incerely|[Tt]hanks|[Tt]hank you|Yours|Cheers"
     rf"|[Tt]ruly|[Ss]igned|[Bb]est|[Ww]armly|[Rr]espectfully),\s{{1,3}}({_FULL_NAME})",
 )
@@ -271,13 +277,42 @@ _ANY: Final = GuardedPattern(
     r"(?:^|[:,;] ?|\n)[\"']?([^\Wa-z\d_][^\s\d<>@:,;\"]{0,24}(?: [^\s\d<>@:,;\"]{1,24}){1,3}"
     r"|[^\x00-\x7f]{2,12})[\"']? ?(?=<[^\s<>@]+@)",
 )
+# Names in lists and tables, in a text of any language.
+_LIST_OF_PERSONS: Final = (
+    "Attendees|Participants|Present|Apologies|Absent|Passengers|Invitees|Guests|Team members|Witnesses|Peserta|Hadir"
+    "|Asistentes|Participantes|Teilnehmer(?:innen)?|Anwesend|Participants|Présents|Excusés|Presenti|Presentes"
+)
+_PERSON_COLUMN: Final = (
+    "name|employee|customer|patient|student|tenant|member|guest|passenger|staff|teacher|owner|driver|nama|karyawan|siswa|nombre|nom"
+    "|nome|cliente|client|mitarbeiter(?:in)?|kunde|họ tên|họ và tên"
+)
+_LIST_NAME: Final = (
+    rf"{_NOT_NAMES}[A-ZÀ-ÖØ-ÞĐ][^\W\d_]*(?:['’-][^\W\d_]+)?"
+    rf"(?: (?:(?:de la|de|del|da|van der|van|von|bin|binti|al|el) )?{_NOT_NAMES}[A-ZÀ-ÖØ-ÞĐ][^\W\d_]*(?:['’.-][^\W\d_]*)?){{1,4}}"
+)
+_IN_LIST: Final = re.compile(_LIST_NAME)
+_LISTED: Final = GuardedPattern(
+    rf"(?:{_LIST_OF_PERSONS}): ?[A-ZÀ-Þ]",
+    rf"\b(?:{_LIST_OF_PERSONS}): ?({_LIST_NAME}(?:(?:, (?:and )?|; | and | & ){_LIST_NAME}){{0,30}})(?=[.\n;(]|$)",
+)
+_OF_PERSONS: Final = re.compile(
+    rf"^\s*(?:(?:full|first|last|customer|employee|patient|student) )?(?:{_PERSON_COLUMN})(?: name)?\s*$", re.IGNORECASE
+)
+_TABLE_HEAD: Final = re.compile(r"^\|?[^\n|]*\|[^\n]*\n\|?[ :-]*-[ :|-]*\n", re.MULTILINE)
+_TABLE_SIGN: Final = rf"(?i:\|\s*(?:[a-z]+ )?(?:{_PERSON_COLUMN})(?: name)?\s*\|)"
+_TABLE_ROW: Final = re.compile(r"^[^\n|]*\|[^\n]*$", re.MULTILINE)
 _AR: Final = "[ء-ي]{2,14}"
+_AR_GIVEN: Final = (
+    "خالد|محمد|أحمد|احمد|علي|عمر|عثمان|حسن|حسين|سعيد|سعد|فهد|فيصل|سلطان|ناصر|ماجد|يوسف|إبراهيم|عبد|عبدالله|عبدالرحمن|طارق|وليد"
+    "|سامي|زياد|كريم|رامي|محمود|مصطفى|نورة|فاطمة|مريم|عائشة|سارة|ليلى|هدى|منى|أمل|ريم|هند|نوال|سلمى|دانة|لطيفة|حصة|رنا|رانيا|دينا|هالة|زينب"
+)
 _AR_NAME: Final = rf"{_AR}(?: (?:بن|بنت|آل|عبد|أبو))? {_AR}(?![ء-ي])"
 _BN_NAME: Final = "[ঀ-৺]{2,16} [ঀ-৺]{2,16}(?: (?:খাতুন|বেগম|ইসলাম|রহমান|হোসেন|আক্তার))?(?![ঀ-৺])"
 _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "ar": (
         GuardedPattern(
-            "سم|السيد|دكتور|أستاذ|عميل|مريض",
+            "سم|أنا |انا |معك|تحياتي|السيد|دكتور|أستاذ|عميل|مريض",
+            rf"(?:أنا|انا|معك|معكم|تحياتي،?) ((?:{_AR_GIVEN})(?: (?:بن|عبد|أبو))?(?: {_AR}){{0,2}} ال[ء-ي]{{3,12}})",
             rf"(?:اسمي|(?:ال)?(?:سيد|دكتور|أستاذ|مهندس|عميل|مريض)ة?"
             rf"|(?:ال)?اسم(?: الكامل)? ?[::]) ({_AR_NAME})",
         ),
@@ -352,7 +387,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
             rf"\b(?=[BIKMNPSTbip]){_ID_NOT_AFTER}(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?\.?|Saudari?"
             rf"|Kak|Mas|Mbak|Tuan|Nyonya) ({_NAME})",
             rf"\b[Ss]aya ({_FULL_NAME})(?=[,.]| dari)",
-            rf"\b(?:[Nn]ama saya|[Aa]tas nama|[Nn]ama lengkap:?|[Nn]ama:|a[./]n\.?"
+            rf"\b(?:[Nn]ama saya|[Aa]tas nama|[Nn]ama (?:lengkap|penuh):?|[Nn]ama:|a[./]n\.?"
             rf"|[Bb]ernama) ({_NAME})",
             rf"\b(?:Pelanggan|Pasien|Pemohon|Nasabah|Karyawan|Siswa|Wali(?: murid)?)"
             rf" ?: ?((?:I )?{_NAME})",
@@ -409,7 +444,8 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     ),
     "ja": (
         GuardedPattern(
-            "カナ|がな|名義|[ァ-ヶー]・[ァ-ヶー]",
+            "カナ|がな|名義|[ァ-ヶー]・[ァ-ヶー]|ローマ字|英字",
+            r"(?:ローマ字|英字)(?:表記)?[)）]?[:：は\s]?\s?([A-Z]{2,12}[ \u3000][A-Z]{2,12})(?![A-Z])",
             "([ァ-ヶー]{2,10}(?:・[ァ-ヶー]{1,10}){1,3})(?=さん|様|氏|です|と申|くん)",
             r"(?:(?:フリ|ふり)(?:ガナ|がな)|カナ\)?"
             r"|名義人?)[:：\s]\s?([ァ-ヶーぁ-ん]{2,8}[ \u3000][ァ-ヶーぁ-ん]{2,8})",
@@ -418,7 +454,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "km": (
         GuardedPattern(
             "អតិថិជន|ឈ្មោះ|៖|លោក|អ្នកស្រី|កញ្ញា",
-            rf"(?:(?:ខ្ញុំ|អតិថិជន|គាត់|នាង)ឈ្មោះ|ឈ្មោះ(?:របស់ខ្ញុំ|អតិថិជន|អ្នកទទួល)?(?:គឺ|៖|:)"
+            rf"(?:(?:ខ្ញុំ|អតិថិជន|គាត់|នាង)ឈ្មោះ|ឈ្មោះ(?:របស់ខ្ញុំ|អតិថិជន|អ្នកទទួល)?(?:គឺ|៖|:)?"
             rf"|(?:អតិថិជន|អ្នកទទួល)៖?|លោកស្រី|លោក|អ្នកស្រី|កញ្ញា) ({_KM_NAME})",
         ),
     ),
@@ -440,15 +476,35 @@ _BY_LANGUAGE["mr"] = _BY_LANGUAGE["ne"] = _BY_LANGUAGE["hi"]
 
 def find_names_by_pattern(text: str, languages: Iterable[str]) -> Iterator[tuple[int, int]]:
     """Yield the positions of names of persons in a text: `text[start:end]`, without the title."""
+    for listed in _LISTED.finditer(text):
+        for name in _IN_LIST.finditer(text, *listed.span(1)):
+            yield name.span()
+    yield from _names_in_table(text)
     for names in (_ANY, *patterns_of(_BY_LANGUAGE, languages)):
         for match in names.finditer(text):
             yield match.span(match.lastindex or 0)
 
 
+def _names_in_table(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the names in the columns for persons of a Markdown table."""
+    columns: list[int] = []
+    for head in _TABLE_HEAD.finditer(text):
+        columns = [at for at, cell in enumerate(head[0].partition("\n")[0].split("|")) if _OF_PERSONS.search(cell)]
+        for row in _TABLE_ROW.finditer(text, head.end()):
+            start = row.start()
+            for at, cell in enumerate(row[0].split("|")):
+                name = _IN_LIST.fullmatch(cell.strip())
+                if name and at in columns:
+                    start_of_name = start + cell.index(name[0])
+                    yield start_of_name, start_of_name + len(name[0])
+                start += len(cell) + 1
+        return
+
+
 def name_signs(languages: Iterable[str]) -> str:
     """Return a pattern of words next to names in the languages. It may be empty."""
     own = guards_of(_BY_LANGUAGE, languages)
-    return "|".join(filter(None, (_ANY.guard.patterns[0], own)))
+    return "|".join(filter(None, (_ANY.guard.patterns[0], _LISTED.guard.patterns[0], _TABLE_SIGN, own)))
 
 
 def may_name_someone(text: str) -> bool:
