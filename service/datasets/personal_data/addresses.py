@@ -54,7 +54,7 @@ _CHINESE: Final = _addresses(
     "号|號|室",
     rf"""(?:{_ZH_PLACES})(?:[一-龥]{{2,5}}[市州])?(?:[一-龥]{{1,5}}?[区县區縣鎮镇乡鄉])?
     [一-龥\d]{{1,14}}?(?:路|街|道|巷|弄|胡同|大道|村)(?:[一二三四五六七八九十]段)?\d{{1,5}}(?:[-之]\d{{1,4}})?[号號弄]
-    (?:[一-龥]{{2,8}}(?=\d{{1,4}}[号號栋棟幢座单單楼樓层層室]))?
+    (?:[一-龥]{{2,8}}(?=[\dA-Z]{{1,4}}[号號栋棟幢座单單楼樓层層室]))?
     (?:[\dA-Z]{{1,4}}[-\dA-Z]{{0,4}}(?:[号號][楼樓]|号|號|栋|棟|幢|座|单元|室|楼|樓|层|層|房)?(?:之\d)?){{0,5}}""",
 )
 _KOREAN: Final = _addresses(
@@ -62,7 +62,7 @@ _KOREAN: Final = _addresses(
     r"""(?:서울|부산|대구|인천|광주|대전|울산|세종|경기|강원|충청[남북]|충[남북]|전라[남북]|전[남북]|경상[남북]|경[남북]|제주)
     (?:특별시|광역시|특별자치[시도]|도|시)?\ (?:[가-힣]{1,6}[시군구]\ ){1,2}
     (?:[가-힣\d]{1,12}(?:읍|면|동|로|길|가|리)\ ?){1,3}\d{1,5}(?:-\d{1,4})?(?:번지|번길\ ?\d{1,4})?
-    (?:,?\ [가-힣A-Z\d]{1,12}(?:아파트|빌라|빌딩|타워|오피스텔|맨션|캐슬|자이|마을))?
+    (?:,?\ [가-힣A-Z\d]{1,12}(?:아파트|빌라|빌딩|타워|오피스텔|맨션)|,?\ [가-힣A-Z\d]{2,12}(?=\ \d{1,4}[동호층]))?
     (?:,?\ ?\d{1,4}(?:동|호|층)){0,3}""",
 )
 _THAI: Final = _addresses(
@@ -171,7 +171,7 @@ _ENGLISH: Final = _addresses(
     (?:,?\ (?:Apt|Unit|Suite|Ste|Flat)\.?\ ?\w{{1,6}})?
     (?:,\ [A-Z][a-z]{{1,20}}(?:\ [A-Z][a-z]{{1,20}}){{0,2}}){{1,2}},
     \ (?:[A-Z]{{2}}\ \d{{5}}(?:-\d{{4}})?|[A-Z]{{1,2}}\d[A-Z\d]?\ \d[A-Z]{{2}})\b
-    |(?:(?:Flat|Unit|Apartment)\ \w{{1,4}},\ )?(?<![\d/])\b\d{{1,4}}[A-Z]?(?:\ [A-Z][\w'’.]{{1,20}}){{1,4}}
+    |(?:(?:Flat|Unit|Apartment)\ \w{{1,4}},\ )?(?<![\d/])\b\d{{1,4}}[A-Za-z]?(?:\ [A-Z][\w'’.]{{1,20}}){{1,4}}
     (?:,\ [A-Z][A-Za-z-]{{1,20}}(?:\ [A-Z][a-z]{{1,20}}){{0,2}}){{1,3}},?
     \ [A-Z]{{1,2}}\d[A-Z\d]?\ \d[A-Z]{{2}}\b
     |(?<![\d/])\b\d{{1,5}}(?:/\d{{1,4}})?[A-Z]?
@@ -187,18 +187,19 @@ _EU_TOWN: Final = (
     r"(?:\ (?:(?:am|an|im|in|bei|der|de|la|le|sur|en|del|di|do|da|dos)\ ){0,2}[A-ZÀ-Ý][\wÀ-ÿ'’-]{1,20}){0,2}"
 )
 _EUROPEAN: Final = _addresses(
-    r"(?i:stra(?:ß|ss)e|str\.|platz|weg|allee|gasse|ring|ufer|\brue|avenue|boulevard|chemin|place|impasse"
+    r"\b(?:Am|An der|Im|In der|Zum|Zur|Auf de[rm]) [A-Z]|(?i:stra(?:ß|ss)e|str\.|platz|weg|allee|gasse|ring|ufer|\brue|avenue|boulevard|chemin|place|impasse"
     r"|\bcalle|avenida|plaza|paseo|camino|\brua|travessa|alameda|\bvia|viale|piazza)",
     rf"""(?:[A-ZÄÖÜ][\wÄÖÜäöüß-]{{1,24}}(?:stra(?:ß|ss)e|str\.|platz|weg|allee|gasse|ring|ufer)
     |[A-ZÄÖÜ][\wäöüß-]{{2,20}}[\ -](?:Stra(?:ß|ss)e|Str\.|Platz|Weg|Allee|Gasse|Ring))
     \ \d{{1,4}}\ ?[a-z]?\b
     (?:,?\s{{1,2}}(?:D-)?\d{{4,5}}\ {_EU_TOWN})?
+    |(?:Am|An\ der|Im|In\ der|Zum|Zur|Auf\ de[rm])\ {_EU_TOWN}\ \d{{1,4}}\ ?[a-z]?,?\s{{1,2}}(?:D-)?\d{{4,5}}\ {_EU_TOWN}
     |\d{{1,4}}(?:\ ?(?:bis|ter))?,?\ (?:rue|avenue|boulevard|chemin|place|impasse|allée|quai)
     \ [^\n,;.]{{3,40}}
     (?:,\s\d{{5}}\ {_EU_TOWN})?
     |(?:Calle|C/|Avenida|Av\.|Plaza|Paseo|Camino|Rua|R\.|Travessa|Alameda|Via|Viale|Piazza)
     \ [^\n,;.\d]{{3,40}},?
-    \ (?:n[.º°o]{{1,2}}\ ?)?\d{{1,5}}(?:,\ [^\n,;]{{2,30}}){{0,4}}
+    \ (?:n[.º°o]{{1,2}}\ ?)?\d{{1,5}}(?:,\ (?!\d{{4,5}}\b)[^\n,;]{{2,30}}(?=,)){{0,4}}(?:,\ {_EU_TOWN})?
     (?:,?\ \d{{4,5}}(?:-\d{{3}})?(?:\ {_EU_TOWN})?)?""",
 )
 _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {

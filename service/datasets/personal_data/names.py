@@ -165,7 +165,7 @@ def _check_room(folder: Path) -> None:
             opened.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-_CAP: Final = r"[A-ZÀ-ÖØ-Þ][a-zà-öø-ÿA-Z'’-]{1,20}"
+_CAP: Final = r"[A-ZÀ-ÖØ-ÞĆČĐĞİŁŚŠŞŻŽ][a-zà-öø-ÿĀ-žA-Z'’-]{1,20}"
 _NOT_NAMES: Final = (
     r"(?!(?:Excel|Word|Office|Pepper|Martens|Fields|Coffee|Clean|Muscle|Potato|Oetker|Scholl|Robot"
     r"|Windows|Teams|Access|Outlook|Customer|Support|Service|Team|Sir|Madam|New|Here|Required|Executive"
@@ -296,8 +296,13 @@ _LISTED: Final = GuardedPattern(
     rf"\b(?:{_LIST_OF_PERSONS}): ?({_LIST_NAME}(?:(?:, (?:and )?|; | and | & ){_LIST_NAME}){{0,30}})(?=[.\n;(]|$)",
 )
 _OF_PERSONS: Final = re.compile(
-    rf"^\s*(?:(?:full|first|last|customer|employee|patient|student) )?(?:{_PERSON_COLUMN})(?: name)?\s*$", re.IGNORECASE
+    rf"^\s*(?:(?:full|first|last|customer|employee|patient|student) )?({_PERSON_COLUMN})(?: name)?\s*$", re.IGNORECASE
 )
+_ABOUT_PERSONS: Final = re.compile(
+    "role|e-?mail|phone|dep(?:t|artment)|team|^ ?age|salary|birth|class|grade|position|address|telepon|correo|courriel|telefon",
+    re.IGNORECASE,
+)
+_ANY_NAME: Final = frozenset({"name", "Name", "nama", "Nama", "nombre", "Nombre", "nom", "Nom", "nome", "Nome"})
 _TABLE_HEAD: Final = re.compile(r"^\|?[^\n|]*\|[^\n]*\n\|?[ :-]*-[ :|-]*\n", re.MULTILINE)
 _TABLE_SIGN: Final = rf"(?i:\|\s*(?:[a-z]+ )?(?:{_PERSON_COLUMN})(?: name)?\s*\|)"
 _TABLE_ROW: Final = re.compile(r"^[^\n|]*\|[^\n]*$", re.MULTILINE)
@@ -308,6 +313,24 @@ _AR_GIVEN: Final = (
 )
 _AR_NAME: Final = rf"{_AR}(?: (?:بن|بنت|آل|عبد|أبو))? {_AR}(?![ء-ي])"
 _BN_NAME: Final = "[ঀ-৺]{2,16} [ঀ-৺]{2,16}(?: (?:খাতুন|বেগম|ইসলাম|রহমান|হোসেন|আক্তার))?(?![ঀ-৺])"
+
+
+def _european(
+    *, titles: str, told: str, labels: str, closings: str, relatives: str
+) -> tuple[GuardedPattern]:
+    """Return the pattern of names after words for persons in a European language."""
+    told = f"(?:{told}) ?"
+    return (
+        GuardedPattern(
+            rf"\b(?:{titles}) |{told}|(?:{labels}) ?:|(?:{closings}),?\s|{relatives}",
+            rf"\b(?:{titles})(?: (?:Dr|Prof)\.)* ({_NAME})",
+            rf"\b{told}({_FULL_NAME})(?=[,.!\n]|$| (?:de|da|aus|von|vom|et|e|y|und)\b)",
+            rf"\b(?:(?:{labels}) ?:|{relatives},?) ({_FULL_NAME})",
+            rf"(?:{closings}),?\s{{1,2}}({_FULL_NAME})(?=\s*(?:\n|$))",
+        ),
+    )
+
+
 _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "ar": (
         GuardedPattern(
@@ -329,42 +352,40 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
             "(?:(?<![က-႟])(?:ဦး|ဒေါ်|ဒေါက်တာ) ?|နာမည်(?:က|မှာ)? ?[::]? ?)([က-ဪါ-႟]{4,28})(?= |၊|။|$)",
         ),
     ),
-    "de": (
-        GuardedPattern(
-            "Herr|Frau|Name|heiße|Kund|Patient|Empfänger",
-            rf"\b(?:Herrn?|Frau)(?: (?:Dr|Prof)\.)* ({_NAME})|\b(?:[Mm]ein Name ist|[Ii]ch heiße"
-            rf"|(?:Kundi?n?e?|Patient(?:in)?|Name|Empfänger(?:in)?):) ({_FULL_NAME})",
-        ),
+    "de": _european(
+        titles=r"Herrn?|Frau",
+        told="[Mm]ein Name ist|[Ii]ch heiße|[Hh]ier (?:spricht|ist)",
+        labels="Kundi?n?e?|Patient(?:in)?|Name|Empfänger(?:in)?",
+        closings="Grüßen|Grüße|Gruß|MfG|VG|LG",
+        relatives="[Mm]eine?[mnrs]? (?:Frau|Mann|Tochter|Sohn|Mutter|Vater|Schwester|Bruder)",
     ),
-    "fr": (
-        GuardedPattern(
-            "appelle|Monsieur|Madame|Client|Nom|Patient|nom est",
-            rf"\b(?:Monsieur|Madame|Mademoiselle) ({_NAME})|\b(?:m['’]appelle|mon nom est"
-            rf"|(?:Cliente?|Patiente?|Nom|Destinataire) ?:) ({_FULL_NAME})",
-        ),
+    "fr": _european(
+        titles="Monsieur|Madame|Mademoiselle",
+        told="m['’]appelle|[Mm]on nom est|s['’]appelle|[Jj]e suis",
+        labels="Cliente?|Patiente?|Nom|Destinataire",
+        closings="[Cc]ordialement|[Ss]alutations|[Bb]ien à vous|[Mm]erci",
+        relatives="(?:mon|ma) (?:mari|femme|fille|fils|mère|père|sœur|frère|conjointe?|collègue)",
     ),
-    "es": (
-        GuardedPattern(
-            "llamo|ombre|eñor|Sra?\\.|Client|Paciente",
-            rf"\b(?:[Ss]eñora?|[Ss]eñorita|Sra?\.|Don|Doña) ({_NAME})|\b(?:[Mm]e llamo"
-            rf"|[Mm]i nombre es"
-            rf"|(?:Clienta?e?|Paciente|Nombre|Destinatario):) ({_FULL_NAME})",
-        ),
+    "es": _european(
+        titles=r"[Ss]eñora?|[Ss]eñorita|Sra?\.|Don|Doña",
+        told="[Mm]e llamo|[Ss]e llama|[Mm]i nombre es|[Hh]abla|[Ss]oy",
+        labels="Clienta?e?|Paciente|Nombre|Destinatario",
+        closings="[Ss]aludos|[Aa]tentamente|[Gg]racias",
+        relatives="(?:mi|su) (?:espos[oa]|marido|mujer|hij[oa]|madre|padre|herman[oa]|compañer[oa])",
     ),
-    "pt": (
-        GuardedPattern(
-            "nome|Nome|enhor|Sra?\\.|Client|Paciente|chamo",
-            rf"\b(?:[Ss]enhora?|Sra?\.|Dona) ({_NAME})|\b(?:[Mm]eu nome é|[Mm]e chamo"
-            rf"|(?:Cliente|Paciente|Nome|Destinatário):) ({_FULL_NAME})",
-        ),
+    "pt": _european(
+        titles=r"[Ss]enhora?|Sra?\.|Dona",
+        told="[Mm]eu nome é|[Mm]e chamo|[Aa]qui é [oa]?|[Ss]ou [oa]?",
+        labels="Cliente|Paciente|Nome|Destinatário",
+        closings="[Aa]tenciosamente|[Oo]brigad[oa]|[Aa]braços?",
+        relatives="(?:meu|minha|[oa]) (?:espos[oa]|marido|mulher|filh[oa]|mãe|pai|irmão|irmã|atendente)",
     ),
-    "it": (
-        GuardedPattern(
-            "chiamo|ignor|Sig|Client|Paziente|Nome",
-            rf"\b(?:[Ss]ignora?|Sig\.|Sig\.ra) ({_NAME})|\b(?:[Mm]i chiamo|(?:Cliente|Paziente"
-            rf"|Nome):)"
-            rf" ({_FULL_NAME})",
-        ),
+    "it": _european(
+        titles=r"[Ss]ignora?|Sig\.|Sig\.ra",
+        told="[Mm]i chiamo|[Ss]i chiama|[Ss]ono",
+        labels="Cliente|Paziente|Nome|Destinatario",
+        closings="[Ss]aluti|[Gg]razie",
+        relatives="(?:mi[oa]|il|la) (?:moglie|marito|figli[oa]|madre|padre|sorella|fratello|tecnico|collega)",
     ),
     "en": (_ENGLISH,),
     "tl": (
@@ -489,7 +510,13 @@ def _names_in_table(text: str) -> Iterator[tuple[int, int]]:
     """Yield the names in the columns for persons of a Markdown table."""
     columns: list[int] = []
     for head in _TABLE_HEAD.finditer(text):
-        columns = [at for at, cell in enumerate(head[0].partition("\n")[0].split("|")) if _OF_PERSONS.search(cell)]
+        cells = head[0].partition("\n")[0].split("|")
+        of_things = not any(_ABOUT_PERSONS.search(cell) for cell in cells)
+        columns = [
+            at
+            for at, cell in enumerate(cells)
+            if (said := _OF_PERSONS.search(cell)) and not (of_things and said[1] in _ANY_NAME)
+        ]
         for row in _TABLE_ROW.finditer(text, head.end()):
             start = row.start()
             for at, cell in enumerate(row[0].split("|")):
