@@ -44,7 +44,7 @@ _JAPANESE_LABEL: Final = re.compile(
 _KATAKANA: Final = re.compile("[ァ-ヺー]+")
 """A run without a space, which is more often a foreign word than a name."""
 _CLAUSE_START: Final = re.compile("(?:^|[。、!！?？\\n]|[たの])$")
-_IS_I: Final = re.compile("です(?:[。、!！\\n]|が|けど|$)")
+_IS_I: Final = re.compile("(?:です|でございます)(?:[。、!！\\n]|が|けど|$)")
 _IN_CHINESE: Final = "[ぁ-ゖァ-ヺ]|様|氏名|〒|丁目|番地|電話番号|生年月日|社員番号|保護者|児童|御中"
 """Parts of Japanese texts that have hardly any kana."""
 _HAS_KANJI_OR_KATAKANA = re.compile(SIGNS)
@@ -165,7 +165,7 @@ def _check_room(folder: Path) -> None:
             opened.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-_CAP: Final = r"[A-ZÀ-ÖØ-Þ][a-zà-öø-ÿA-Z'’-]{1,20}"
+_CAP: Final = r"[A-ZÀ-ÖØ-ÞĆČĐĞİŁŚŠŞŻŽ][a-zà-öø-ÿĀ-žA-Z'’-]{1,20}"
 _NOT_NAMES: Final = (
     r"(?!(?:Excel|Word|Office|Pepper|Martens|Fields|Coffee|Clean|Muscle|Potato|Oetker|Scholl|Robot"
     r"|Windows|Teams|Access|Outlook|Customer|Support|Service|Team|Sir|Madam|New|Here|Required|Executive"
@@ -222,7 +222,8 @@ _TH_NAME: Final = rf"{_TH_NOT}[ก-๙]{{2,15}} {_TH_FAMILY}"
 
 # Words before a title: what follows is the name of an eatery.
 _ID_NOT_AFTER: Final = "".join(
-    f"(?<!{word.title()} )" for word in (*EATERIES, "mie", "makan", "bebek", "gudeg")
+    f"(?<![{word[0].upper()}{word[0]}]{word[1:]} )"
+    for word in (*EATERIES, "mie", "makan", "bebek", "gudeg")
 )
 
 _PERSONS: Final = (
@@ -235,13 +236,18 @@ _RELATIVES: Final = (
     "wife|husband|spouse|son|daughter|mother|father|mom|mum|dad|brother|sister|friend|colleague|boss"
     "|manager|doctor|lawyer|landlord|neighbou?r|partner|assistant|nanny|teacher"
 )
+_PARTIES: Final = (
+    "beneficiary|payee|claimant|applicant|borrower|guarantor|nominee|policyholder|account holder"
+    "|cardholder|passenger"
+)
 _KM_NAME: Final = r"(?!និង|អ្នក|គឺ|សូម)[ក-៓]{2,12} [ក-៓]{2,14}(?![ក-៓])"
 
 _ENGLISH: Final = GuardedPattern(
     rf"(?:(?:name (?:is|na)|ame's|naam|his is|my|[Mm]y|[Hh]is|[Hh]er) "
     rf"|(?:I am|I'm|his is|ame[\"']?[:=]|(?:{_PERSONS})(?: \d{{1,2}})?:)[ \"']{{0,3}}"
     r"|(?:igned|pproved|repared|eviewed) by )"
-    rf"(?:(?:{_RELATIVES}),? )?[A-ZÀ-Þ]|NAME ?:|(?m:^)(?:Hi|Hello|Dear) |bol rah| here[.,!]"
+    rf"(?:(?:{_RELATIVES}),? )?[A-ZÀ-Þ]|(?:{_PARTIES})\b|NAME ?:|(?m:^)(?:Hi|Hello|Dear) |bol rah"
+    r"| here[.,!]"
     r"|(?:egards|incerely|hanks|hank you|Yours|Cheers|ruly|igned|est|armly|espectfully),"
     r"[^!-~]{1,3}[A-ZÀ-Þ]",
     rf"\b(?:[Mm]y (?:full )?name (?:is|na)|[Nn]ame's|[Mm]era naam|[Tt]his is(?= {_CAP} (?:from"
@@ -259,6 +265,7 @@ _ENGLISH: Final = GuardedPattern(
     rf"^(?:Hi|Hello|Dear) ({_NAME}),\s*\n",
     rf"\b[Mm]ain ({_FULL_NAME})(?= bol rah[aei])|(?:^|[.,!] )({_FULL_NAME})(?= here[.,!])",
     rf"\b(?:[Mm]y|[Hh]is|[Hh]er) (?:{_RELATIVES}),? ({_FULL_NAME})",
+    rf"\b(?:{_PARTIES}),? ({_FULL_NAME})",
     rf"\b(?:[Rr]egards|[Ss]incerely|[Tt]hanks|[Tt]hank you|Yours|Cheers"
     rf"|[Tt]ruly|[Ss]igned|[Bb]est|[Ww]armly|[Rr]espectfully),\s{{1,3}}({_FULL_NAME})",
 )
@@ -271,13 +278,65 @@ _ANY: Final = GuardedPattern(
     r"(?:^|[:,;] ?|\n)[\"']?([^\Wa-z\d_][^\s\d<>@:,;\"]{0,24}(?: [^\s\d<>@:,;\"]{1,24}){1,3}"
     r"|[^\x00-\x7f]{2,12})[\"']? ?(?=<[^\s<>@]+@)",
 )
+# Names in lists and tables, in a text of any language.
+_LIST_OF_PERSONS: Final = (
+    "Attendees|Participants|Present|Apologies|Absent|Passengers|Invitees|Guests|Team members|Witnesses|Peserta|Hadir"
+    "|Asistentes|Participantes|Teilnehmer(?:innen)?|Anwesend|Participants|Présents|Excusés|Presenti|Presentes"
+)
+_PERSON_COLUMN: Final = (
+    "name|employee|customer|patient|student|tenant|member|guest|passenger|staff|teacher|owner|driver|nama|karyawan|siswa|nombre|nom"
+    "|nome|cliente|client|mitarbeiter(?:in)?|kunde|họ tên|họ và tên"
+)
+_LIST_NAME: Final = (
+    rf"{_NOT_NAMES}[A-ZÀ-ÖØ-ÞĐ][^\W\d_]*(?:['’-][^\W\d_]+)?"
+    rf"(?: (?:(?:de la|de|del|da|van der|van|von|bin|binti|al|el) )?{_NOT_NAMES}[A-ZÀ-ÖØ-ÞĐ][^\W\d_]*(?:['’.-][^\W\d_]*)?){{1,4}}"
+)
+_IN_LIST: Final = re.compile(_LIST_NAME)
+_LISTED: Final = GuardedPattern(
+    rf"(?:{_LIST_OF_PERSONS}): ?[A-ZÀ-Þ]",
+    rf"\b(?:{_LIST_OF_PERSONS}): ?({_LIST_NAME}(?:(?:, (?:and )?|; | and | & ){_LIST_NAME}){{0,30}})(?=[.\n;(]|$)",
+)
+_OF_PERSONS: Final = re.compile(
+    rf"^\s*(?:(?:full|first|last|customer|employee|patient|student) )?({_PERSON_COLUMN})(?: name)?\s*$", re.IGNORECASE
+)
+_ABOUT_PERSONS: Final = re.compile(
+    "role|e-?mail|phone|dep(?:t|artment)|team|^ ?age|salary|birth|class|grade|position|address|telepon|correo|courriel|telefon",
+    re.IGNORECASE,
+)
+_ANY_NAME: Final = frozenset({"name", "Name", "nama", "Nama", "nombre", "Nombre", "nom", "Nom", "nome", "Nome"})
+_TABLE_HEAD: Final = re.compile(r"^\|?[^\n|]*\|[^\n]*\n\|?[ :-]*-[ :|-]*\n", re.MULTILINE)
+_TABLE_SIGN: Final = rf"(?i:\|\s*(?:[a-z]+ )?(?:{_PERSON_COLUMN})(?: name)?\s*\|)"
+_TABLE_ROW: Final = re.compile(r"^[^\n|]*\|[^\n]*$", re.MULTILINE)
 _AR: Final = "[ء-ي]{2,14}"
+_AR_GIVEN: Final = (
+    "خالد|محمد|أحمد|احمد|علي|عمر|عثمان|حسن|حسين|سعيد|سعد|فهد|فيصل|سلطان|ناصر|ماجد|يوسف|إبراهيم|عبد|عبدالله|عبدالرحمن|طارق|وليد"
+    "|سامي|زياد|كريم|رامي|محمود|مصطفى|نورة|فاطمة|مريم|عائشة|سارة|ليلى|هدى|منى|أمل|ريم|هند|نوال|سلمى|دانة|لطيفة|حصة|رنا|رانيا|دينا|هالة|زينب"
+)
 _AR_NAME: Final = rf"{_AR}(?: (?:بن|بنت|آل|عبد|أبو))? {_AR}(?![ء-ي])"
 _BN_NAME: Final = "[ঀ-৺]{2,16} [ঀ-৺]{2,16}(?: (?:খাতুন|বেগম|ইসলাম|রহমান|হোসেন|আক্তার))?(?![ঀ-৺])"
+
+
+def _european(
+    *, titles: str, told: str, labels: str, closings: str, relatives: str
+) -> tuple[GuardedPattern]:
+    """Return the pattern of names after words for persons in a European language."""
+    told = f"(?:{told}) ?"
+    return (
+        GuardedPattern(
+            rf"\b(?:{titles}) |{told}|(?:{labels}) ?:|(?:{closings}),?\s|{relatives}",
+            rf"\b(?:{titles})(?: (?:Dr|Prof)\.)* ({_NAME})",
+            rf"\b{told}({_FULL_NAME})(?=[,.!\n]|$| (?:de|da|aus|von|vom|et|e|y|und)\b)",
+            rf"\b(?:(?:{labels}) ?:|{relatives},?) ({_FULL_NAME})",
+            rf"(?:{closings}),?\s{{1,2}}({_FULL_NAME})(?=\s*(?:\n|$))",
+        ),
+    )
+
+
 _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "ar": (
         GuardedPattern(
-            "سم|السيد|دكتور|أستاذ|عميل|مريض",
+            "سم|أنا |انا |معك|تحياتي|السيد|دكتور|أستاذ|عميل|مريض",
+            rf"(?:أنا|انا|معك|معكم|تحياتي،?) ((?:{_AR_GIVEN})(?: (?:بن|عبد|أبو))?(?: {_AR}){{0,2}} ال[ء-ي]{{3,12}})",
             rf"(?:اسمي|(?:ال)?(?:سيد|دكتور|أستاذ|مهندس|عميل|مريض)ة?"
             rf"|(?:ال)?اسم(?: الكامل)? ?[::]) ({_AR_NAME})",
         ),
@@ -294,42 +353,40 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
             "(?:(?<![က-႟])(?:ဦး|ဒေါ်|ဒေါက်တာ) ?|နာမည်(?:က|မှာ)? ?[::]? ?)([က-ဪါ-႟]{4,28})(?= |၊|။|$)",
         ),
     ),
-    "de": (
-        GuardedPattern(
-            "Herr|Frau|Name|heiße|Kund|Patient|Empfänger",
-            rf"\b(?:Herrn?|Frau)(?: (?:Dr|Prof)\.)* ({_NAME})|\b(?:[Mm]ein Name ist|[Ii]ch heiße"
-            rf"|(?:Kundi?n?e?|Patient(?:in)?|Name|Empfänger(?:in)?):) ({_FULL_NAME})",
-        ),
+    "de": _european(
+        titles=r"Herrn?|Frau",
+        told="[Mm]ein Name ist|[Ii]ch heiße|[Hh]ier (?:spricht|ist)",
+        labels="Kundi?n?e?|Patient(?:in)?|Name|Empfänger(?:in)?",
+        closings="Grüßen|Grüße|Gruß|MfG|VG|LG",
+        relatives="[Mm]eine?[mnrs]? (?:Frau|Mann|Tochter|Sohn|Mutter|Vater|Schwester|Bruder)",
     ),
-    "fr": (
-        GuardedPattern(
-            "appelle|Monsieur|Madame|Client|Nom|Patient|nom est",
-            rf"\b(?:Monsieur|Madame|Mademoiselle) ({_NAME})|\b(?:m['’]appelle|mon nom est"
-            rf"|(?:Cliente?|Patiente?|Nom|Destinataire) ?:) ({_FULL_NAME})",
-        ),
+    "fr": _european(
+        titles="Monsieur|Madame|Mademoiselle",
+        told="m['’]appelle|[Mm]on nom est|s['’]appelle|[Jj]e suis",
+        labels="Cliente?|Patiente?|Nom|Destinataire",
+        closings="[Cc]ordialement|[Ss]alutations|[Bb]ien à vous|[Mm]erci",
+        relatives="(?:mon|ma) (?:mari|femme|fille|fils|mère|père|sœur|frère|conjointe?|collègue)",
     ),
-    "es": (
-        GuardedPattern(
-            "llamo|ombre|eñor|Sra?\\.|Client|Paciente",
-            rf"\b(?:[Ss]eñora?|[Ss]eñorita|Sra?\.|Don|Doña) ({_NAME})|\b(?:[Mm]e llamo"
-            rf"|[Mm]i nombre es"
-            rf"|(?:Clienta?e?|Paciente|Nombre|Destinatario):) ({_FULL_NAME})",
-        ),
+    "es": _european(
+        titles=r"[Ss]eñora?|[Ss]eñorita|Sra?\.|Don|Doña",
+        told="[Mm]e llamo|[Ss]e llama|[Mm]i nombre es|[Hh]abla|[Ss]oy",
+        labels="Clienta?e?|Paciente|Nombre|Destinatario",
+        closings="[Ss]aludos|[Aa]tentamente|[Gg]racias",
+        relatives="(?:mi|su) (?:espos[oa]|marido|mujer|hij[oa]|madre|padre|herman[oa]|compañer[oa])",
     ),
-    "pt": (
-        GuardedPattern(
-            "nome|Nome|enhor|Sra?\\.|Client|Paciente|chamo",
-            rf"\b(?:[Ss]enhora?|Sra?\.|Dona) ({_NAME})|\b(?:[Mm]eu nome é|[Mm]e chamo"
-            rf"|(?:Cliente|Paciente|Nome|Destinatário):) ({_FULL_NAME})",
-        ),
+    "pt": _european(
+        titles=r"[Ss]enhora?|Sra?\.|Dona",
+        told="[Mm]eu nome é|[Mm]e chamo|[Aa]qui é [oa]?|[Ss]ou [oa]?",
+        labels="Cliente|Paciente|Nome|Destinatário",
+        closings="[Aa]tenciosamente|[Oo]brigad[oa]|[Aa]braços?",
+        relatives="(?:meu|minha|[oa]) (?:espos[oa]|marido|mulher|filh[oa]|mãe|pai|irmão|irmã|atendente)",
     ),
-    "it": (
-        GuardedPattern(
-            "chiamo|ignor|Sig|Client|Paziente|Nome",
-            rf"\b(?:[Ss]ignora?|Sig\.|Sig\.ra) ({_NAME})|\b(?:[Mm]i chiamo|(?:Cliente|Paziente"
-            rf"|Nome):)"
-            rf" ({_FULL_NAME})",
-        ),
+    "it": _european(
+        titles=r"[Ss]ignora?|Sig\.|Sig\.ra",
+        told="[Mm]i chiamo|[Ss]i chiama|[Ss]ono",
+        labels="Cliente|Paziente|Nome|Destinatario",
+        closings="[Ss]aluti|[Gg]razie",
+        relatives="(?:mi[oa]|il|la) (?:moglie|marito|figli[oa]|madre|padre|sorella|fratello|tecnico|collega)",
     ),
     "en": (_ENGLISH,),
     "tl": (
@@ -353,7 +410,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
             rf"\b(?=[BIKMNPSTbip]){_ID_NOT_AFTER}(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?\.?|Saudari?"
             rf"|Kak|Mas|Mbak|Tuan|Nyonya) ({_NAME})",
             rf"\b[Ss]aya ({_FULL_NAME})(?=[,.]| dari)",
-            rf"\b(?:[Nn]ama saya|[Aa]tas nama|[Nn]ama lengkap:?|[Nn]ama:|a[./]n\.?"
+            rf"\b(?:[Nn]ama saya|[Aa]tas nama|[Nn]ama (?:lengkap|penuh):?|[Nn]ama:|a[./]n\.?"
             rf"|[Bb]ernama) ({_NAME})",
             rf"\b(?:Pelanggan|Pasien|Pemohon|Nasabah|Karyawan|Siswa|Wali(?: murid)?)"
             rf" ?: ?((?:I )?{_NAME})",
@@ -410,7 +467,8 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     ),
     "ja": (
         GuardedPattern(
-            "カナ|がな|名義|[ァ-ヶー]・[ァ-ヶー]",
+            "カナ|がな|名義|[ァ-ヶー]・[ァ-ヶー]|ローマ字|英字",
+            r"(?:ローマ字|英字)(?:表記)?[)）]?[:：は\s]?\s?([A-Z]{2,12}[ \u3000][A-Z]{2,12})(?![A-Z])",
             "([ァ-ヶー]{2,10}(?:・[ァ-ヶー]{1,10}){1,3})(?=さん|様|氏|です|と申|くん)",
             r"(?:(?:フリ|ふり)(?:ガナ|がな)|カナ\)?"
             r"|名義人?)[:：\s]\s?([ァ-ヶーぁ-ん]{2,8}[ \u3000][ァ-ヶーぁ-ん]{2,8})",
@@ -419,7 +477,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "km": (
         GuardedPattern(
             "អតិថិជន|ឈ្មោះ|៖|លោក|អ្នកស្រី|កញ្ញា",
-            rf"(?:(?:ខ្ញុំ|អតិថិជន|គាត់|នាង)ឈ្មោះ|ឈ្មោះ(?:របស់ខ្ញុំ|អតិថិជន|អ្នកទទួល)?(?:គឺ|៖|:)"
+            rf"(?:(?:ខ្ញុំ|អតិថិជន|គាត់|នាង)ឈ្មោះ|ឈ្មោះ(?:របស់ខ្ញុំ|អតិថិជន|អ្នកទទួល)?(?:គឺ|៖|:)?"
             rf"|(?:អតិថិជន|អ្នកទទួល)៖?|លោកស្រី|លោក|អ្នកស្រី|កញ្ញា) ({_KM_NAME})",
         ),
     ),
@@ -441,15 +499,41 @@ _BY_LANGUAGE["mr"] = _BY_LANGUAGE["ne"] = _BY_LANGUAGE["hi"]
 
 def find_names_by_pattern(text: str, languages: Iterable[str]) -> Iterator[tuple[int, int]]:
     """Yield the positions of names of persons in a text: `text[start:end]`, without the title."""
+    for listed in _LISTED.finditer(text):
+        for name in _IN_LIST.finditer(text, *listed.span(1)):
+            yield name.span()
+    yield from _names_in_table(text)
     for names in (_ANY, *patterns_of(_BY_LANGUAGE, languages)):
         for match in names.finditer(text):
             yield match.span(match.lastindex or 0)
 
 
+def _names_in_table(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the names in the columns for persons of a Markdown table."""
+    columns: list[int] = []
+    for head in _TABLE_HEAD.finditer(text):
+        cells = head[0].partition("\n")[0].split("|")
+        of_things = not any(_ABOUT_PERSONS.search(cell) for cell in cells)
+        columns = [
+            at
+            for at, cell in enumerate(cells)
+            if (said := _OF_PERSONS.search(cell)) and not (of_things and said[1] in _ANY_NAME)
+        ]
+        for row in _TABLE_ROW.finditer(text, head.end()):
+            start = row.start()
+            for at, cell in enumerate(row[0].split("|")):
+                name = _IN_LIST.fullmatch(cell.strip())
+                if name and at in columns:
+                    start_of_name = start + cell.index(name[0])
+                    yield start_of_name, start_of_name + len(name[0])
+                start += len(cell) + 1
+        return
+
+
 def name_signs(languages: Iterable[str]) -> str:
     """Return a pattern of words next to names in the languages. It may be empty."""
     own = guards_of(_BY_LANGUAGE, languages)
-    return "|".join(filter(None, (_ANY.guard.patterns[0], own)))
+    return "|".join(filter(None, (_ANY.guard.patterns[0], _LISTED.guard.patterns[0], _TABLE_SIGN, own)))
 
 
 def may_name_someone(text: str) -> bool:

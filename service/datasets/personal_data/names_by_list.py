@@ -24,7 +24,14 @@ _MOST_WORDS: Final = 5  # of an Indonesian or Vietnamese name
 _ID_WORD: Final = r"[A-Z][A-Za-z'’]{0,19}"
 _ID_SIGNS: Final = r"[A-Z][A-Za-z'’]* [A-Z]"
 """Two capitalized words in a row."""
-_ID_RUN: Final = re.compile(rf"(?<![\w.-]){_ID_WORD}(?: {_ID_WORD}){{1,9}}(?![\w-])")
+_ID_RUN: Final = re.compile(
+    rf"(?<![\w.-]){_ID_WORD}(?: (?:(?:binti?|bt\.?|b\.|a/[lp]) )?{_ID_WORD}){{1,9}}(?![\w-])"
+)
+_ID_CHILD_OF: Final = re.compile(r" (?:binti?|bt\.?|b\.|a/[lp])(?= )")
+_ID_ENDING: Final = re.compile(
+    r"(?:wati|yanti|wanti|rianti|yanto|wanto|rianto|ianto|yono|yadi|ningsih|astuti|yati|ullah|uddin|sari(?<!^sari)|andari|wijaya)$"
+)
+"""Ends of names that no common word has."""
 EATERIES: Final = (
     "warung",
     "bakso",
@@ -62,9 +69,12 @@ _SAME_LINE: Final = tuple(" .?!")
 def _find_indonesian(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of Indonesian and Malay names: `text[start:end]`."""
     for run in _ID_RUN.finditer(text):
-        words, start = run.group().split(" "), run.start()
+        words, start = _ID_CHILD_OF.sub("", run.group()).split(" "), run.start()
         before = text[max(start - _ID_BEFORE_CHARS, 0) : start]
         opens = _SENTENCE_START.search(before) is not None
+        if len(words) <= run.group().count(" ") and len(words) <= _MOST_WORDS:
+            yield run.span()
+            continue
         if opens and not _may_be_first(words) and _is_indonesian(words[1:], opens=False):
             before += words[0] + " "
             start += len(words[0]) + 1
@@ -80,14 +90,17 @@ def _is_indonesian(words: Sequence[str], *, opens: bool) -> bool:
     """Return whether words are a name. Words that open a sentence are capitalized in any case."""
     every, certain = _indonesian_lists()
     titled = [word.title() for word in words]
-    if not _ID_LEAST_WORDS <= len(words) <= _MOST_WORDS or certain.isdisjoint(titled):
+    if not _ID_LEAST_WORDS <= len(words) <= _MOST_WORDS:
+        return False
+    has_ending = any(_ID_ENDING.search(word) for word in words[1:])
+    if certain.isdisjoint(titled) and not has_ending:
         return False
     if not _names("indonesian", "no_names").isdisjoint(titled):
         return False
     if _may_be_first(words) and every.issuperset(titled[1:]):
         return True
     is_first, is_last = titled[0] in certain, titled[-1] in certain and not opens
-    return len(words) <= _ID_MOST_UNKNOWN and (is_first or is_last)
+    return len(words) <= _ID_MOST_UNKNOWN and (is_first or is_last or (has_ending and not opens))
 
 
 def _may_be_first(words: Sequence[str]) -> bool:
@@ -582,7 +595,7 @@ _LATIN_CAPITAL: Final = re.compile("[A-ZÀ-Þ]")
 _LATIN_SMALL: Final = r"[A-Z]\.?|de la|de los|de|dela|del|da|dos|van der|van|von|bin|binti|al"
 _LATIN_SIGNS: Final = (
     r"[A-ZÀ-Þ][a-zà-þA-Z'’-]*[a-zà-þ] (?:[a-zA-Z.]{1,3} )?[A-ZÀ-Þ][a-zà-þ'’]"
-    r"|\b[A-Z]\. ?[A-Z][a-z]"
+    r"|\b[A-Z]\. ?[A-Z][a-z]|ing (?:with|to) [A-Z]"
 )
 """Two capitalized words in a row, or one after an initial."""
 # A pattern that starts with a set of characters is searched for faster than one with a lookbehind.
@@ -601,7 +614,7 @@ _LATIN_BEFORE: Final = re.compile(
     r"|passenger|colleague|teammate|neighbou?r|friend|agent|driver|nurse|guardian|parent|landlord|user|named?|called"
     r"|contact(?:ed)?|call|tell|told|ask|asked|email(?:ed)?|message|text(?:ed)?|ping(?:ed)?|inform(?:ed)?|notify"
     r"|remind|met|meet|thank|for attention of|attn|cc|[wsd]/o|c/o|i am|i'm|this is|it's|myself)"
-    r"|\b(?:sp[eo]a?ke?n?|talk(?:ed|ing)?|chat(?:ted)?|met|meet(?:ing)?|call|appointment|interview|liais\w+|check(?:ed)?)"
+    r"|\b(?:sp[eo]a?ke?n?|deal(?:t|ing)?|talk(?:ed|ing)?|chat(?:ted)?|met|meet(?:ing)?|call|appointment|interview|liais\w+|check(?:ed)?)"
     r" (?:to|with)|\b(?:sen[dt]|ship(?:ped)?|deliver(?:ed)?|pa(?:y|id)|transfer(?:red)?"
     r"|assign(?:ed)?|forward(?:ed)?"
     r"|escalated?|gave|give|given|hand(?:ed)?|wrote|write|refund(?:ed)?|issued|addressed|belongs?|report(?:s|ed)?|it|this"
@@ -615,13 +628,16 @@ _LATIN_BEFORE: Final = re.compile(
     r"|visa|ask(?:ed)?|message|cheque|prescription|results?|records?|looking|delivery"
     r"|meeting) (?:for|of)"
     r"|\b(?:address|profile|phone|number|salary|application|resume|case|birthday|father|mother|wife|husband|son"
-    r"|daughter|owner|name) of|\b(?:my|his|her|our|their) \w{3,12}(?: is)?,?|(?:regards|best"
+    r"|daughter|owner|name) of|\b(?:my|his|her|our|their) \w{3,12}(?: is)?,?"
+    r"|\b(?:emplead[oa]|clienta?|client[ei]|paciente|usuari[oa]|titular|beneficiari[oa]|inquilin[oa]|compañer[oa]|salariée?|locataire|bénéficiaire"
+    r"|patiente?|(?:benutzer|kund|patient|mieter|kolleg|mitarbeiter|antragsteller)(?:in|e|en)?|funcionári[oa]|alun[oa]"
+    r"|dipendente|paziente|inquilino)|(?:regards|best"
     r"|cheers|sincerely|thanks),?\n)"
     r" ?$",
     re.IGNORECASE,
 )
 _LATIN_AFTER: Final = re.compile(
-    r"(?:['’]s)? (?:called|emailed|phoned|wants?|requested|complained|reported|lives?|paid"
+    r"(?:['’]s)? (?:says?|said|called|emailed|phoned|wants?|requested|complained|reported|lives?|paid"
     r"|confirmed|ordered|asked (?:for"
     r"|if|about|to|us|me)|booked|submitted|signed|joined (?:us|the|our)|works|resigned|has not"
     r"|hasn't|did not|didn't"
@@ -661,8 +677,16 @@ _LATIN_WORDS: Final = re.compile(
 """Two ordinary words."""
 
 
+_LATIN_SPEAKING: Final = re.compile(
+    rf"\b(?:speaking|chatting|talking) (?:with|to) ({_LATIN_WORD})(?! [A-Z]|[\w@-])"
+)
+
+
 def _find_english(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of names in an English text, unless it is about people of public life."""
+    for agent in _LATIN_SPEAKING.finditer(text):
+        if agent[1] in _names("latin", "given"):
+            yield agent.span(1)
     yield from _latin_of_persons(text, is_english=True)
 
 
@@ -692,7 +716,7 @@ def find_latin_names(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of names of any persons in Latin letters: `text[start:end]`."""
     if _LATIN_CAPITAL.search(text) is None:
         return
-    given, other = _names("latin", "given"), _names("latin", "no_names")
+    given, other = _latin_given(), _names("latin", "no_names")
     for run in _LATIN_RUN.finditer(text):
         start, end = run.span()
         words = _LATIN_BETWEEN.sub("", run.group()).split(" ")
@@ -716,15 +740,23 @@ def find_latin_names(text: str) -> Iterator[tuple[int, int]]:
 
 def _is_latin(words: Sequence[str]) -> bool:
     """Return whether words are a given and a family name, of which one is listed."""
-    given, either = _names("latin", "given"), _names("latin", "words")
+    given, either = _latin_given(), _names("latin", "words")
     family = _names("latin", "family")
     if not 1 < len(words) <= _LATIN_MOST_WORDS or not _names("latin", "no_names").isdisjoint(words):
         return False
+    both_given = words[0] in given and words[1] in given
     unknown = sum(not (word in given or word in either or word in family) for word in words)
-    if unknown < 2 and (words[0] in given or words[-1] in family):
+    if unknown < 2 + both_given and (words[0] in given or words[-1] in family):
         return True
     eastern = words[0] in family or words[0] in _names("latin", "family_first")
     return eastern and all(word in given or word in either for word in words[1:])
+
+
+@cache
+def _latin_given() -> frozenset[str]:
+    """Return given names in Latin letters, also the Indonesian ones that are no words."""
+    words = _names("indonesian", "words") | _names("indonesian", "no_names")
+    return _names("latin", "given") | (_names("indonesian", "given") - words)
 
 
 class _Language(NamedTuple):
