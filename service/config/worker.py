@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -62,6 +63,21 @@ class WorkerSettings(BaseModel):
         default=16 * GIB,
         gt=0,
         description="Maximum size of a file after it is unpacked or converted to JSON Lines.",
+    )
+
+    personal_data_model: Path | None = Field(
+        default=None,
+        description="Folder of a token classifier that searches files for names and addresses, "
+        "besides the rules.",
+    )
+    personal_data_model_timeout_s: float = Field(
+        default=600.0,
+        gt=0,
+        description="How long the model searches a file. Then only the rules search further rows.",
+    )
+    personal_data_model_device: Literal["cpu", "cuda"] = Field(
+        default="cpu",
+        description="Where the model runs. Trainings and engines do not leave room on their GPUs.",
     )
 
     eval_runs_at_once: int = Field(

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ from service.core.redis.record_quota import RecordUse
 from service.core.redis.time_sync import follow_clock
 from service.core.startup_checks import require_redis, require_storage
 from service.core.storage import Storage
+from service.diagnostics.checks import personal_data_model
 from service.diagnostics.gpus import require_usable
 from service.erasure.deletions import Deletions
 from service.erasure.eraser import Eraser
@@ -356,6 +358,10 @@ def main(queues: Sequence[str]) -> None:
         require_ray(settings)
         if settings.ray_address is None:
             require_usable()
+    if "cpu" in queues:
+        for finding in personal_data_model(settings):
+            if finding.level == "missing":
+                sys.exit(f"finetuned-server: {finding.what}: {finding.found}. {finding.how}")
     require_storage(settings.storage_url, settings.master_key)
     require_redis(settings.redis_url.get_secret_value(), settings.redis_check)
     runner = asyncio.Runner()

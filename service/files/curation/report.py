@@ -29,13 +29,19 @@ class ReportOptions(msgspec.Struct, frozen=True):
     validation_file: str | None = None
 
 
-def report_task(file: FileRecord, options: ReportOptions, recognizers: str | None = None) -> Task:
+def report_task(
+    file: FileRecord,
+    options: ReportOptions,
+    recognizers: str | None = None,
+    model: Path | None = None,
+) -> Task:
     """Return the task that reports on a file.
 
-    `recognizers` is the digest of the project's recognizers.
+    `recognizers` is the digest of the project's recognizers, and `model` the folder of the model
+    for personal data.
     """
     chosen = msgspec.to_builtins(options)
-    seen = (chosen,) if recognizers is None else (chosen, recognizers)
+    seen = (chosen, *filter(None, (recognizers, model and str(model))))
     return task_on_request(TaskKind.REPORT, ids.REPORT, file, chosen, *seen)
 
 

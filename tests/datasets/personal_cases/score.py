@@ -1,38 +1,62 @@
 """Score of the detection of personal data on the cases: found, missed and false.
 
-    python -m tests.datasets.personal_cases.score [--list]
+    python -m tests.datasets.personal_cases.score [--list] [--model MODEL]
 
 A value counts as found if a finding of its kind covers all of its letters and digits, and at most
 a few characters more. Each finding that is no value of its kind is false.
-`--list` prints what is missed and false.
+`--list` prints what is missed and false. With `--model`, a token classifier in the folder MODEL
+searches too, as a worker runs it.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from service.datasets.personal_data.detect import Found, find_personal_data
+import msgspec
+
+from service.datasets.contract.tasks import ReportSpec
+from service.datasets.personal_data.detect import Found, find_all
+from service.datasets.personal_data.kinds import CustomKinds
 from tests.datasets.personal_cases.cases import TOPICS, Case, Truth, all_cases
 
 NAMES = ("bare_names", "words_like_names")
 """Topics of names that stand by themselves, and of texts in which words look like names."""
+KIND_COLUMNS = ("values", "found", "missed", "false")
 _MORE_CHARS = 12  # such as the words around an address
 
 
-def findings(case: Case) -> Iterator[tuple[int, Found]]:
+def model_findings(folder: Path, cases: Iterable[Case]) -> CustomKinds:
+    """Return what a token classifier finds in all texts of cases."""
+    from service.personal_data_model.__main__ import Classifier, search  # torch
+
+    with TemporaryDirectory() as work:
+        rows, found = Path(work) / "rows.jsonl", Path(work) / "found"
+        rows.write_bytes(
+            b"\n".join(msgspec.json.encode({"text": t}) for c in cases for t in c.turns)
+        )
+        search(ReportSpec(path=rows, result=found), Classifier(folder, "cpu", math.inf), found)
+        return CustomKinds(findings=found)
+
+
+def findings(case: Case, custom: CustomKinds | None = None) -> Iterator[tuple[int, Found]]:
     """Yield the findings in each turn of a case."""
     for turn, text in enumerate(case.turns):
         before = case.turns[turn - 1] if turn else ""
-        for found in find_personal_data(text, case.language, before=before):
+        for found in find_all(text, case.language, before=before, custom=custom).certain:
             yield turn, found
 
 
-def score(case: Case) -> tuple[list[Truth], list[tuple[int, Found]]]:
+def score(
+    case: Case, custom: CustomKinds | None = None
+) -> tuple[list[Truth], list[tuple[int, Found]]]:
     """Return what is missed in a case, and the findings that are false."""
-    found = list(findings(case))
+    found = list(findings(case, custom))
     used: set[tuple[int, Found]] = set()
     missed = []
     for truth in case.truth:
@@ -54,11 +78,11 @@ def matches(truth: Truth, turn: int, found: Found) -> bool:
     )
 
 
-def totals() -> dict[str, Counter[str]]:
+def totals(custom: CustomKinds | None = None) -> dict[str, Counter[str]]:
     """Return the number of cases, values, found, missed and false findings by topic."""
     counts = {topic: Counter[str]() for topic in TOPICS}
     for case in all_cases():
-        missed, false = score(case)
+        missed, false = score(case, custom)
         counts[case.topic] += Counter(
             cases=1,
             values=len(case.truth),
@@ -69,11 +93,11 @@ def totals() -> dict[str, Counter[str]]:
     return counts
 
 
-def by_kind() -> dict[str, Counter[str]]:
+def by_kind(cases: Iterable[Case], custom: CustomKinds | None = None) -> dict[str, Counter[str]]:
     """Return the number of values, found, missed and false findings by kind."""
     counts: dict[str, Counter[str]] = {}
-    for case in all_cases():
-        missed, false = score(case)
+    for case in cases:
+        missed, false = score(case, custom)
         for truth in case.truth:
             count = counts.setdefault(truth.kind, Counter())
             count.update(values=1, missed=truth in missed, found=truth not in missed)
@@ -82,7 +106,7 @@ def by_kind() -> dict[str, Counter[str]]:
     return dict(sorted(counts.items()))
 
 
-def names_by_language() -> dict[str, Counter[str]]:
+def names_by_language(custom: CustomKinds | None = None) -> dict[str, Counter[str]]:
     """Return what `totals` does, of names that stand by themselves, by language.
 
     False findings are those in `clean` texts, which are full of words like names.
@@ -90,7 +114,7 @@ def names_by_language() -> dict[str, Counter[str]]:
     counts: dict[str, Counter[str]] = {}
     for case in all_cases():
         if case.topic in NAMES:
-            missed, false = score(case)
+            missed, false = score(case, custom)
             counts.setdefault(case.language.partition("-")[0], Counter()).update(
                 values=len(case.truth),
                 found=len(case.truth) - len(missed),
@@ -105,9 +129,12 @@ def main() -> None:
     """Print the table, or all that is missed and false."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--list", action="store_true", help="print what is missed and false")
-    if parser.parse_args().list:
+    parser.add_argument("--model", type=Path, help="folder of a token classifier")
+    given = parser.parse_args()
+    custom = model_findings(given.model, all_cases()) if given.model else None
+    if given.list:
         for case in all_cases():
-            missed, false = score(case)
+            missed, false = score(case, custom)
             for truth in missed:
                 print("missed", case.group, truth.kind, repr(case.turns[truth.turn]))
             for turn, found in false:
@@ -115,13 +142,16 @@ def main() -> None:
                 print("false", case.group, found.kind, repr(value), repr(case.turns[turn]))
         return
     started = time.process_time()
-    _print_table("topic", totals(), ("cases", "values", "found", "missed", "false"))
-    _print_table("kind", by_kind(), ("values", "found", "missed", "false"))
-    _print_table("names in", names_by_language(), ("values", "found", "missed", "clean", "false"))
+    print_table("topic", totals(custom), ("cases", "values", "found", "missed", "false"))
+    print_table("kind", by_kind(all_cases(), custom), KIND_COLUMNS)
+    print_table(
+        "names in", names_by_language(custom), ("values", "found", "missed", "clean", "false")
+    )
     print(f"{time.process_time() - started:.1f} CPU s")
 
 
-def _print_table(key: str, rows: dict[str, Counter[str]], columns: tuple[str, ...]) -> None:
+def print_table(key: str, rows: dict[str, Counter[str]], columns: tuple[str, ...]) -> None:
+    """Print counts as a table."""
     print("|", " | ".join((key, *columns)), "|")
     print("|", " | ".join("---" for _ in (key, *columns)), "|")
     for name, n in rows.items():
