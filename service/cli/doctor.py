@@ -16,14 +16,7 @@ from service.cli.machine import examine_machine, image_role
 from service.cli.plan import BadGpus, parse_gpus, plan_of
 from service.config import GIB, Settings
 from service.core.redis import connect
-from service.diagnostics.checks import (
-    Finding,
-    disk,
-    personal_data_model,
-    redis_memory,
-    storage_of,
-    witness,
-)
+from service.diagnostics.checks import Finding, disk, redis_memory, storage_of, witness
 from service.diagnostics.gpus import check as check_gpus
 from service.fleet.capacity import (
     all_have_bf16,
@@ -78,7 +71,6 @@ def examine(data_dir: Path, port: int) -> list[Finding]:
         *storage_of(Settings()),
         *asyncio.run(_redis_memory(_settings(data_dir).redis_url.get_secret_value())),
         *witness(Settings()),
-        *([] if role == "api" else personal_data_model(Settings())),
         *_ray(Settings()),
         *_engines(data_dir, gpus),
     ]

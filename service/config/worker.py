@@ -65,20 +65,9 @@ class WorkerSettings(BaseModel):
         description="Maximum size of a file after it is unpacked or converted to JSON Lines.",
     )
 
-    personal_data_model: Path | None = Field(
-        default=None,
-        description="Folder of a token classifier that searches files for names and addresses, "
-        "besides the rules.",
-    )
-    personal_data_model_timeout_s: float = Field(
-        default=600.0,
-        gt=0,
-        description="How long the model searches a file. Then only the rules search further rows.",
-    )
-    personal_data_model_device: Literal["cpu", "cuda"] = Field(
-        default="cpu",
-        description="Where the model runs. Trainings and engines do not leave room on their GPUs.",
-    )
+    personal_data_model: Path | None = None
+    personal_data_model_device: Literal["cpu", "cuda"] = "cpu"
+    personal_data_model_timeout_s: float = Field(default=600.0, gt=0)
 
     eval_runs_at_once: int = Field(
         default=4,

@@ -21,7 +21,6 @@ from service.core.startup_checks import durability_problems, missing_feature, st
 from service.core.storage import Storage, StorageError, StorageRefused
 from service.fleet import workers
 from service.models.catalogue import Catalogue, CatalogueError
-from service.models.model_folder import ModelRefused, require_token_classifier
 from service.projects.records import Projects
 from service.web.audit_trail import STREAM
 
@@ -151,18 +150,6 @@ def storage_of(settings: Settings) -> list[Finding]:
         return [Finding("ok", "storage", f"{url} is readable and writable")]
     how = "" if isinstance(fault, StorageRefused) else "check AWS_ENDPOINT_URL and the network"
     return [Finding("missing", "storage", f"{url}: {fault}", how)]
-
-
-def personal_data_model(settings: Settings) -> list[Finding]:
-    """Check the model for personal data, if the settings name one."""
-    if settings.personal_data_model is None:
-        return []
-    what = "model for personal data"
-    try:
-        require_token_classifier(settings.personal_data_model)
-    except (ModelRefused, OSError) as e:
-        return [Finding("missing", what, str(e), "correct FINETUNED_PERSONAL_DATA_MODEL")]
-    return [Finding("ok", what, settings.personal_data_model.name)]
 
 
 def disk(folder: Path, elsewhere: str) -> Finding:

@@ -71,7 +71,26 @@ def check_folder(folder: Path, files: Sequence[Path] | None = None) -> int | Non
     `files` are those that will be used, if not all of them. Raises ModelRefused if the folder is
     unsuitable.
     """
-    config = _check_files(folder, files)
+    if not folder.is_dir():
+        raise ModelRefused(f"{folder} is not a folder")
+    if files is None:
+        files = [p for p in folder.rglob("*") if p.is_file()]
+    config = _require_config(folder)
+    _refuse_architecture(folder, config)
+    _refuse_code(folder, files)
+    kind = config.get("model_type")
+    if isinstance(kind, str) and (why := unknown_architecture(kind)):
+        raise ModelRefused(f"{folder.name} ({kind[:40]}) cannot be trained here: {why}")
+    pickles = [p.name for p in files if p.suffix in PICKLES and p.name != "training_args.bin"]
+    if not any(p.suffix == ".safetensors" for p in files):
+        raise no_weights(folder.name, pickles)
+    if pickles:
+        raise ModelRefused(
+            f"{folder.name} contains {', '.join(sorted(pickles)[:3])}, which can run code when "
+            f"loaded: remove them and keep the safetensors"
+        )
+    if not (folder / "tokenizer.json").is_file():
+        raise ModelRefused(f"{folder.name} has no tokenizer.json (a fast tokenizer)")
     if not _has_chat_template(folder):
         raise ModelRefused(
             f"{folder.name} has no chat template (chat_template.jinja, or chat_template in "
@@ -83,46 +102,6 @@ def check_folder(folder: Path, files: Sequence[Path] | None = None) -> int | Non
             "conversation, and would stop trainings and engines: use the one of the model's author"
         )
     return _context_length(config)
-
-
-def require_token_classifier(folder: Path) -> None:
-    """Raise ModelRefused if a folder is no token classifier that finds names or addresses."""
-    config = _check_files(folder)
-    if not any(
-        str(one).endswith("ForTokenClassification") for one in config.get("architectures") or ()
-    ):
-        raise ModelRefused(f"{folder.name} is no token classifier by its config.json")
-    labels = sorted({str(label) for label in (config.get("id2label") or {}).values()})
-    if not any(map(kind_of_label, labels)):
-        raise ModelRefused(
-            f"no label of {folder.name} means a person or an address ({', '.join(labels)[:200]}): "
-            "rename them in id2label of config.json, such as to B-PERSON and B-ADDRESS"
-        )
-
-
-def _check_files(folder: Path, files: Sequence[Path] | None = None) -> dict[str, Any]:
-    """Return the config.json of a folder with weights and a tokenizer. Raises ModelRefused."""
-    if not folder.is_dir():
-        raise ModelRefused(f"{folder} is not a folder")
-    if files is None:
-        files = [p for p in folder.rglob("*") if p.is_file()]
-    config = _require_config(folder)
-    _refuse_architecture(folder, config)
-    _refuse_code(folder, files)
-    kind = config.get("model_type")
-    if isinstance(kind, str) and (why := unknown_architecture(kind)):
-        raise ModelRefused(f"{folder.name} ({kind[:40]}) cannot be used here: {why}")
-    pickles = [p.name for p in files if p.suffix in PICKLES and p.name != "training_args.bin"]
-    if not any(p.suffix == ".safetensors" for p in files):
-        raise no_weights(folder.name, pickles)
-    if pickles:
-        raise ModelRefused(
-            f"{folder.name} contains {', '.join(sorted(pickles)[:3])}, which can run code when "
-            f"loaded: remove them and keep the safetensors"
-        )
-    if not (folder / "tokenizer.json").is_file():
-        raise ModelRefused(f"{folder.name} has no tokenizer.json (a fast tokenizer)")
-    return config
 
 
 def no_weights(where: str, pickles: Sequence[str]) -> ModelRefused:
@@ -236,6 +215,19 @@ def folder_fault(folder: Path) -> str | None:
         return _fault(folder)
     except (ModelRefused, OSError) as e:
         return str(e)
+
+
+def classifier_fault(folder: Path) -> str | None:
+    """Return why a folder is no token classifier for names or addresses; None if it is one."""
+    config = _config(folder)
+    if "ForTokenClassification" not in str(config.get("architectures")):
+        return f"{folder} has no config.json of a token classifier"
+    for needed in ("*.safetensors", "tokenizer.json"):  # pickles can run code
+        if not any(folder.glob(needed)):
+            return f"{folder} has no {needed}: save the model again with a current transformers"
+    if not any(map(kind_of_label, config.get("id2label", {}).values())):
+        return f"no label of {folder} means a person or an address: rename those in config.json"
+    return None
 
 
 def _fault(folder: Path) -> str | None:

@@ -28,7 +28,6 @@ from service.core.redis.record_quota import RecordUse
 from service.core.redis.time_sync import follow_clock
 from service.core.startup_checks import require_redis, require_storage
 from service.core.storage import Storage
-from service.diagnostics.checks import personal_data_model
 from service.diagnostics.gpus import require_usable
 from service.erasure.deletions import Deletions
 from service.erasure.eraser import Eraser
@@ -49,6 +48,7 @@ from service.jobs.records import Jobs
 from service.jobs.tracking.tracker import Tracker
 from service.models.adapters import load_signing_key
 from service.models.catalogue import Catalogue
+from service.models.model_folder import classifier_fault
 from service.models.registry import ModelRegistry
 from service.projects.records import Projects, Quotas
 from service.projects.storage_use import StorageUse
@@ -358,10 +358,9 @@ def main(queues: Sequence[str]) -> None:
         require_ray(settings)
         if settings.ray_address is None:
             require_usable()
-    if "cpu" in queues:
-        for finding in personal_data_model(settings):
-            if finding.level == "missing":
-                sys.exit(f"finetuned-server: {finding.what}: {finding.found}. {finding.how}")
+    classifier = settings.personal_data_model
+    if "cpu" in queues and classifier and (fault := classifier_fault(classifier)):
+        sys.exit(f"finetuned-server: FINETUNED_PERSONAL_DATA_MODEL: {fault}")
     require_storage(settings.storage_url, settings.master_key)
     require_redis(settings.redis_url.get_secret_value(), settings.redis_check)
     runner = asyncio.Runner()

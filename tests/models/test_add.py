@@ -94,7 +94,7 @@ def test_bad_ids_are_refused(folder, catalogue, name):
         *(
             (
                 lambda f, kind=kind: (f / "config.json").write_text(json.dumps(kind)),
-                "cannot be used here",
+                "cannot be trained here",
             )
             for kind in (
                 {"model_type": "falcon_h1"},

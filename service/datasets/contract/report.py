@@ -244,34 +244,6 @@ class PersonalData(msgspec.Struct, frozen=True):
     ]
 
 
-class ModelSearch(msgspec.Struct, frozen=True):
-    """What the operator's model for names and addresses searched, besides the rules.
-
-    It stops after a time limit that the operator sets. If it failed, only the rules searched.
-    """
-
-    name: Annotated[str, Meta(description="Name of the model's folder.")]
-    sha256: Annotated[
-        str | None, Meta(description="Digest of the model, as of base models; null if unknown.")
-    ] = None
-    searched: Annotated[
-        int, Meta(description="Number of rows that it searched, from the first.")
-    ] = 0
-    rows: Annotated[int, Meta(description="Number of rows in the file.")] = 0
-    error: Annotated[str | None, Meta(description="Why it failed; null if it did not.")] = None
-
-    @property
-    def sentence(self) -> str:
-        """What was searched, in words."""
-        if self.error is not None:
-            return f"The model {self.name} searched nothing: {self.error}. Only rules searched."
-        part = "all" if self.searched == self.rows else f"the first {self.searched:,} of"
-        return (
-            f"The model {self.name} (digest {str(self.sha256)[:12]}) also searched {part} "
-            f"{self.rows:,} rows for names and addresses."
-        )
-
-
 class SystemPrompts(msgspec.Struct, frozen=True):
     """Statistics on system prompts.
 
@@ -404,9 +376,5 @@ class Report(msgspec.Struct, frozen=True):
         Meta(description="What a text encoder found; null except in reports of earlier versions."),
     ] = None
     model_search: Annotated[
-        ModelSearch | None,
-        Meta(
-            description="What the operator's model for names and addresses searched; null without "
-            "one."
-        ),
+        str | None, Meta(description="What the operator's model searched; null without one.")
     ] = None

@@ -16,7 +16,7 @@ import msgspec
 from service.datasets.checks.issues import MAX_LISTED, Issue, refuse
 from service.datasets.checks.validate import ValidationReport
 from service.datasets.contract.preview import Preview
-from service.datasets.contract.report import ModelSearch, Report
+from service.datasets.contract.report import Report
 from service.datasets.contract.versions import Diff, Lineage, MergeOptions, MergeResult, MergeSource
 from service.datasets.formats.options import FormatOptions, SourceFacts
 from service.datasets.limits import NEAR_THRESHOLD
@@ -83,7 +83,7 @@ class CleanResult(msgspec.Struct, frozen=True):
     dropped: dict[str, int]
     changed: dict[str, int]
     changed_rows: int
-    model_search: ModelSearch | None = None
+    model_search: str | None = None
 
 
 class Measures(msgspec.Struct, frozen=True):
@@ -152,12 +152,16 @@ class TaskSpec(
     """A task on a file, and the path for its answer. Paths are local to this machine.
 
     `processes` is the number of processes, and `memory_bytes` limits the address space of each.
+    `model_findings` is a file of `personal_data.model_findings` for reports and cleanings, and
+    `model_search` says in a sentence what the model searched, or why it did not.
     """
 
     path: Path
     result: Path
     processes: int = 1
     memory_bytes: int | None = None
+    model_findings: Path | None = None
+    model_search: str | None = None
 
     @property
     def answer_type(self) -> type[A]:
@@ -188,19 +192,7 @@ class ConvertSpec(TaskSpec[ConvertResult], frozen=True, kw_only=True, tag="conve
     max_issues: int = MAX_LISTED
 
 
-class SearchedSpec(TaskSpec[A], frozen=True, kw_only=True):
-    """A task that takes the findings of a model of the operator (`personal_data.model_findings`).
-
-    `model_findings` is their file, if the model ran, and `model_search` what it searched.
-    """
-
-    format: FormatOptions = FormatOptions()
-    recognizers: tuple[Recognizer, ...] = ()
-    model_findings: Path | None = None
-    model_search: ModelSearch | None = None
-
-
-class ReportSpec(SearchedSpec[Report], frozen=True, kw_only=True, tag="report"):
+class ReportSpec(TaskSpec[Report], frozen=True, kw_only=True, tag="report"):
     """Analyze a file, and compare it with the file `validation` if there is one.
 
     `tokenizers` maps models to tokenizer.json files. `html` and `markdown` are paths for the
@@ -209,6 +201,7 @@ class ReportSpec(SearchedSpec[Report], frozen=True, kw_only=True, tag="report"):
     their SHA-256.
     """
 
+    format: FormatOptions = FormatOptions()
     validation: Path | None = None
     validation_format: FormatOptions = FormatOptions()
     tokenizers: dict[str, Path] = msgspec.field(default_factory=dict)
@@ -220,6 +213,7 @@ class ReportSpec(SearchedSpec[Report], frozen=True, kw_only=True, tag="report"):
     stored_rows: str | None = None
     max_issues: int = MAX_LISTED
     near_threshold: float = NEAR_THRESHOLD
+    recognizers: tuple[Recognizer, ...] = ()
 
 
 class PreviewSpec(TaskSpec[Preview], frozen=True, kw_only=True, tag="preview"):
@@ -231,14 +225,16 @@ class PreviewSpec(TaskSpec[Preview], frozen=True, kw_only=True, tag="preview"):
     recognizers: tuple[Recognizer, ...] = ()
 
 
-class CleanSpec(SearchedSpec[CleanResult], frozen=True, kw_only=True, tag="clean"):
+class CleanSpec(TaskSpec[CleanResult], frozen=True, kw_only=True, tag="clean"):
     """Clean a file, and write the outputs to the folder `out`.
 
     `decisions` is a file of decisions on single rows.
     """
 
     out: Path
+    format: FormatOptions = FormatOptions()
     options: CleanOptions = CleanOptions()
+    recognizers: tuple[Recognizer, ...] = ()
     decisions: Path | None = None
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 import msgspec
 
 from service.datasets.personal_data.characters import to_ascii
-from service.datasets.personal_data.model_findings import Span, read_findings
+from service.datasets.personal_data.model_findings import Value, read_findings
 
 UNKNOWN: Final = "und"
 """The language of a text that is too short to tell."""
@@ -201,7 +201,7 @@ class CustomKinds:
     def __init__(
         self, recognizers: Sequence[Recognizer] = (), findings: Path | None = None
     ) -> None:
-        self.by_model: Mapping[int, list[Span]] = read_findings(findings) if findings else {}
+        self.by_model: Mapping[int, list[Value]] = read_findings(findings) if findings else {}
         self._patterns = [(r.name, compile_pattern(r.pattern)) for r in recognizers if r.pattern]
         self._terms = [(r.name, _any_of(r.terms)) for r in recognizers if r.terms]
 

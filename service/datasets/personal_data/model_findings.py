@@ -7,66 +7,49 @@ findings, `[key, [[kind, start, end], …]]`. Here, they are findings like those
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-_PERSON: Final = (
-    "per person privateperson personname name fullname firstname givenname middlename lastname "
-    "surname familyname"
-)
-_ADDRESS: Final = "address privateaddress postaladdress streetaddress street"
-_KINDS: Final = dict.fromkeys(_PERSON.split(), "person_name") | dict.fromkeys(
-    _ADDRESS.split(), "address"
-)
-_PREFIX: Final = re.compile(r"^[BIESLU][-_]", re.IGNORECASE)
-_MIN_LETTERS: Final = 2
+_KINDS: Final = {
+    "person_name": "per person privateperson personname name fullname firstname givenname "
+    "middlename lastname surname familyname",
+    "address": "address privateaddress postaladdress streetaddress street",
+}
+_PREFIX: Final = re.compile("^[BIESLU][-_]", re.IGNORECASE)
+_LINE: Final = re.compile(r"[^\s,;:](?:[^\n]*[^\s,;:])?")
 # Letters and their marks in scripts that write spaces between words. Korean particles follow names.
 _IN_WORDS: Final = re.compile(
     r"[^\W\d_\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
     r"|[\u0900-\u0dff]"
 )
 
-Tokens = Mapping[int, tuple[int, str | None]]
-"""The start, the end and the kind of each token of a text."""
-Span = tuple[str, int, int]
-"""A finding: its kind, and its position in the text."""
+Value = tuple[str, int, int]  # kind, start, end
 
 
 def kind_of_label(label: str) -> str | None:
-    """Return the kind that a label of a model means, such as `B-PER`; None for other labels.
-
-    Places are no addresses, and numbers are judged by rules.
-    """
-    return _KINDS.get(re.sub(r"[\W_]", "", _PREFIX.sub("", label)).casefold())
+    """Return the kind that a label such as `B-PER` means; None for those that rules judge."""
+    bare = re.sub(r"[\W_]", "", _PREFIX.sub("", label)).casefold()
+    return next((kind for kind, labels in _KINDS.items() if bare in labels.split()), None)
 
 
-def decode(text: str, tokens: Tokens) -> Iterator[Span]:
-    """Yield the values in a text: tokens of a kind, with at most spaces between them.
-
-    Beginnings and ends in labels do not count, as models often contradict themselves there.
-    """
-    spans: list[Span] = []
-    for start, (end, kind) in sorted(tokens.items()):
-        value = text[start:end]
-        start += len(value) - len(value.lstrip())
-        end = start + len(value.strip())
-        if kind is None or start >= end:
-            continue
-        before, first, last = spans[-1] if spans else ("", 0, 0)
-        if kind == before and not text[last:start].strip(" \u3000"):
-            spans[-1] = (kind, first, max(end, last))
-        else:
-            spans.append((kind, start, end))
-    for kind, start, end in spans:
-        while start and _IN_WORDS.match(text, start - 1) and _IN_WORDS.match(text, start):
-            start -= 1
-        while _IN_WORDS.match(text, end - 1) and _IN_WORDS.match(text, end):
-            end += 1
-        if sum(map(str.isalpha, text[start:end])) >= _MIN_LETTERS:
-            yield kind, start, end
+def values_in(text: str, found: Iterable[Mapping[str, Any]]) -> list[Value]:
+    """Return the values that a pipeline of transformers found in a text: whole words, in a line."""
+    values: list[Value] = []
+    for group in found:
+        for line in _LINE.finditer(text, group["start"], group["end"]):
+            start, end = line.span()
+            while start and _IN_WORDS.match(text, start - 1) and _IN_WORDS.match(text, start):
+                start -= 1
+            while _IN_WORDS.match(text, end - 1) and _IN_WORDS.match(text, end):
+                end += 1
+            kind = group["entity_group"]
+            if values and kind == values[-1][0] and not text[values[-1][2] : start].strip(" "):
+                start = values.pop()[1]
+            values.append((kind, start, end))
+    return [one for one in values if sum(map(str.isalpha, text[one[1] : one[2]])) > 1]
 
 
 def key_of(text: str) -> int:
@@ -76,8 +59,8 @@ def key_of(text: str) -> int:
     return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"))
 
 
-def read_findings(path: Path) -> dict[int, list[Span]]:
+def read_findings(path: Path) -> dict[int, list[Value]]:
     """Read the findings in a file, by the key of their text."""
-    decoder = msgspec.json.Decoder(tuple[int, list[Span]])
+    decoder = msgspec.json.Decoder(tuple[int, list[Value]])
     with path.open("rb") as lines:
         return dict(map(decoder.decode, lines))

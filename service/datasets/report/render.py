@@ -299,7 +299,7 @@ def _personal(report: Report) -> Iterator[Part]:
         yield _kinds(report.personal_data)
         yield Paragraph(_NAMES)
     if report.model_search is not None:
-        yield Paragraph(report.model_search.sentence)
+        yield Paragraph(report.model_search)
     if report.possible_personal_data:
         yield Paragraph(
             "Possibly personal: numbers that have the form of personal data, but that no word "

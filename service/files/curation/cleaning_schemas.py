@@ -166,9 +166,7 @@ class DatasetCleaningResult(BaseModel):
     changed: dict[str, int] = Field(description="Number of changes, by kind.")
     changed_rows: int = Field(description="Number of rows with changes.")
     model_search: str | None = Field(
-        default=None,
-        description="What the operator's model for names and addresses searched, in a sentence; "
-        "null without one.",
+        default=None, description="What the operator's model searched; null without one."
     )
 
 

@@ -24,7 +24,6 @@ from service.core import clock, local_disk
 from service.core.child import Child, environment
 from service.core.storage import QUOTA, QuotaExceeded, Storage, StorageFull, StorageMissing
 from service.datasets.checks.issues import make_issue
-from service.datasets.contract.report import ModelSearch
 from service.datasets.contract.tasks import (
     A,
     CleanSpec,
@@ -76,9 +75,7 @@ class DatasetProcess:
         self._memory_bytes = settings.curation_memory_bytes
         self._max_unpacked_bytes = settings.max_unpacked_bytes
         self._processes = max(1, (os.cpu_count() or 1) // settings.cpu_tasks)
-        self._model = settings.personal_data_model
-        self._model_timeout_s = settings.personal_data_model_timeout_s
-        self._model_device = settings.personal_data_model_device
+        self._settings = settings
 
     def format_of(self, given: Mapping[str, Any] | None) -> FormatOptions:
         """Return the user's format options with the configured size limit."""
@@ -88,16 +85,17 @@ class DatasetProcess:
     async def run(self, spec: TaskSpec[A]) -> A:
         """Run one task and return its answer. Raises DatasetTaskFailed.
 
-        Before reports and cleanings that redact, the operator's model for personal data searches.
-
-        The spec is written next to the answer, in the caller's scratch folder. Raises
+        The operator's model for personal data runs before reports, and cleanings that redact. The
+        spec is written next to the answer, in the caller's scratch folder. Raises
         ProtocolError if the child process succeeds but its answer does not match the contract.
         """
         spec = msgspec.structs.replace(
             spec, processes=self._processes, memory_bytes=self._memory_bytes
         )
-        if self._model is not None and _is_searched(spec):
-            spec = await self._search_with_model(spec, self._model)
+        cleans = isinstance(spec, CleanSpec) and spec.options.personal_data != "keep"
+        model = self._settings.personal_data_model
+        if model is not None and (cleans or isinstance(spec, ReportSpec)):
+            spec = await self._search_with_model(spec, model)
         try:
             last, code = await self._run_child("service.datasets", spec, timeout_s=self._timeout_s)
         except TimeoutError as e:
@@ -114,24 +112,24 @@ class DatasetProcess:
         return await asyncio.to_thread(read_answer, spec)
 
     async def _search_with_model(self, spec: TaskSpec[A], model: Path) -> TaskSpec[A]:
-        """Return the spec with the findings of a model. If it fails, the spec says so."""
-        findings = spec.result.with_suffix(".findings.jsonl")
-        limit_s, device = self._model_timeout_s, self._model_device
+        """Return the spec with the findings of a model, or with why there are none."""
+        findings: Path | None = spec.result.with_suffix(".findings.jsonl")
+        limit_s = self._settings.personal_data_model_timeout_s
+        device = self._settings.personal_data_model_device
         arguments = (str(model), str(findings), str(limit_s), device)
         env = {} if device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
         try:
             last, code = await self._run_child(
                 "service.personal_data_model", spec, *arguments, timeout_s=limit_s + _START_S, **env
             )
-            found = msgspec.json.decode(last, type=ModelSearch)
+            said = last.decode().strip() or f"failed: its process ended with {code}."
         except TimeoutError:
-            found = ModelSearch(model.name, error="it did not stop in time")
-        except msgspec.DecodeError:
-            found = ModelSearch(model.name, error=f"its process ended with {code}")
-        if found.error is None:
-            return msgspec.structs.replace(spec, model_findings=findings, model_search=found)
-        log.warning("FINETUNED_PERSONAL_DATA_MODEL: %s", found.error)
-        return msgspec.structs.replace(spec, model_search=found)
+            said, code = "failed: it did not stop in time.", 1
+        said = f"The model {model.name} {said}"
+        if code != 0:
+            log.warning("FINETUNED_PERSONAL_DATA_MODEL: %s", said)
+            findings, said = None, f"{said} Only the rules searched."
+        return msgspec.structs.replace(spec, model_findings=findings, model_search=said)
 
     async def _run_child(
         self, module: str, spec: TaskSpec[A], *arguments: str, timeout_s: float, **env: str
@@ -152,13 +150,6 @@ class DatasetProcess:
                 return last, await child.wait()
         finally:
             await child.kill()
-
-
-def _is_searched(spec: TaskSpec[Any]) -> bool:
-    """Return whether a task looks for personal data in all texts of a file."""
-    if isinstance(spec, CleanSpec):
-        return spec.options.personal_data != "keep"
-    return isinstance(spec, ReportSpec)
 
 
 def failure(last: bytes, code: int, log: bytes) -> DatasetTaskFailed:

@@ -29,20 +29,13 @@ class ReportOptions(msgspec.Struct, frozen=True):
     validation_file: str | None = None
 
 
-def report_task(
-    file: FileRecord,
-    options: ReportOptions,
-    recognizers: str | None = None,
-    model: Path | None = None,
-) -> Task:
+def report_task(file: FileRecord, options: ReportOptions, *others: str | None) -> Task:
     """Return the task that reports on a file.
 
-    `recognizers` is the digest of the project's recognizers, and `model` the folder of the model
-    for personal data.
+    `others` say what else a report depends on: the project's recognizers, and the model.
     """
     chosen = msgspec.to_builtins(options)
-    seen = (chosen, *filter(None, (recognizers, model and str(model))))
-    return task_on_request(TaskKind.REPORT, ids.REPORT, file, chosen, *seen)
+    return task_on_request(TaskKind.REPORT, ids.REPORT, file, chosen, chosen, *filter(None, others))
 
 
 class MakeReport:

@@ -129,8 +129,8 @@ async def create_report(
             await require_named_file(files, caller, body.validation_file_id, "validation_file_id")
         models = _token_counting_models(registry, body.models)
         options = ReportOptions(models, body.validation_file_id)
-        digest = await recognizers.digest(caller.project_id)
-        task = report_task(file, options, digest, settings.personal_data_model)
+        model = str(settings.personal_data_model or "")
+        task = report_task(file, options, await recognizers.digest(caller.project_id), model)
         return task.model_copy(update={"metadata": body.metadata})
 
     return await operations.create(make, body, caller, idempotency_key)

@@ -4,13 +4,13 @@
 
 A value counts as found if a finding of its kind covers all of its letters and digits, and at most
 a few characters more. Each finding that is no value of its kind is false.
-`--list` prints what is missed and false. With `--model`, a token classifier in the folder MODEL
-searches too, as a worker runs it.
+`--list` prints what is missed and false. `--model` adds the findings of a token classifier.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import time
 from collections import Counter
@@ -18,45 +18,42 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import msgspec
-
 from service.datasets.contract.tasks import ReportSpec
 from service.datasets.personal_data.detect import Found, find_all
 from service.datasets.personal_data.kinds import CustomKinds
+from service.datasets.personal_data.model_findings import read_findings
 from tests.datasets.personal_cases.cases import TOPICS, Case, Truth, all_cases
 
 NAMES = ("bare_names", "words_like_names")
 """Topics of names that stand by themselves, and of texts in which words look like names."""
-KIND_COLUMNS = ("values", "found", "missed", "false")
 _MORE_CHARS = 12  # such as the words around an address
 
 
-def model_findings(folder: Path, cases: Iterable[Case]) -> CustomKinds:
-    """Return what a token classifier finds in all texts of cases."""
-    from service.personal_data_model.__main__ import Classifier, search  # torch
+MODEL = CustomKinds()  # with the findings of a model, if there is one
+
+
+def search_with_model(folder: Path, cases: Iterable[Case]) -> None:
+    """Add what a token classifier finds in the texts of cases."""
+    from service.personal_data_model.__main__ import load, search  # imports torch
 
     with TemporaryDirectory() as work:
-        rows, found = Path(work) / "rows.jsonl", Path(work) / "found"
-        rows.write_bytes(
-            b"\n".join(msgspec.json.encode({"text": t}) for c in cases for t in c.turns)
-        )
-        search(ReportSpec(path=rows, result=found), Classifier(folder, "cpu", math.inf), found)
-        return CustomKinds(findings=found)
+        rows, out = Path(work) / "rows.jsonl", Path(work) / "findings"
+        rows.write_text("\n".join(json.dumps({"text": t}) for c in cases for t in c.turns))
+        search(ReportSpec(path=rows, result=out), load(folder, "cpu"), out, math.inf)
+        MODEL.by_model = read_findings(out)
 
 
-def findings(case: Case, custom: CustomKinds | None = None) -> Iterator[tuple[int, Found]]:
+def findings(case: Case) -> Iterator[tuple[int, Found]]:
     """Yield the findings in each turn of a case."""
     for turn, text in enumerate(case.turns):
         before = case.turns[turn - 1] if turn else ""
-        for found in find_all(text, case.language, before=before, custom=custom).certain:
+        for found in find_all(text, case.language, before=before, custom=MODEL).certain:
             yield turn, found
 
 
-def score(
-    case: Case, custom: CustomKinds | None = None
-) -> tuple[list[Truth], list[tuple[int, Found]]]:
+def score(case: Case) -> tuple[list[Truth], list[tuple[int, Found]]]:
     """Return what is missed in a case, and the findings that are false."""
-    found = list(findings(case, custom))
+    found = list(findings(case))
     used: set[tuple[int, Found]] = set()
     missed = []
     for truth in case.truth:
@@ -78,11 +75,11 @@ def matches(truth: Truth, turn: int, found: Found) -> bool:
     )
 
 
-def totals(custom: CustomKinds | None = None) -> dict[str, Counter[str]]:
+def totals() -> dict[str, Counter[str]]:
     """Return the number of cases, values, found, missed and false findings by topic."""
     counts = {topic: Counter[str]() for topic in TOPICS}
     for case in all_cases():
-        missed, false = score(case, custom)
+        missed, false = score(case)
         counts[case.topic] += Counter(
             cases=1,
             values=len(case.truth),
@@ -93,11 +90,11 @@ def totals(custom: CustomKinds | None = None) -> dict[str, Counter[str]]:
     return counts
 
 
-def by_kind(cases: Iterable[Case], custom: CustomKinds | None = None) -> dict[str, Counter[str]]:
+def by_kind() -> dict[str, Counter[str]]:
     """Return the number of values, found, missed and false findings by kind."""
     counts: dict[str, Counter[str]] = {}
-    for case in cases:
-        missed, false = score(case, custom)
+    for case in all_cases():
+        missed, false = score(case)
         for truth in case.truth:
             count = counts.setdefault(truth.kind, Counter())
             count.update(values=1, missed=truth in missed, found=truth not in missed)
@@ -106,7 +103,7 @@ def by_kind(cases: Iterable[Case], custom: CustomKinds | None = None) -> dict[st
     return dict(sorted(counts.items()))
 
 
-def names_by_language(custom: CustomKinds | None = None) -> dict[str, Counter[str]]:
+def names_by_language() -> dict[str, Counter[str]]:
     """Return what `totals` does, of names that stand by themselves, by language.
 
     False findings are those in `clean` texts, which are full of words like names.
@@ -114,7 +111,7 @@ def names_by_language(custom: CustomKinds | None = None) -> dict[str, Counter[st
     counts: dict[str, Counter[str]] = {}
     for case in all_cases():
         if case.topic in NAMES:
-            missed, false = score(case, custom)
+            missed, false = score(case)
             counts.setdefault(case.language.partition("-")[0], Counter()).update(
                 values=len(case.truth),
                 found=len(case.truth) - len(missed),
@@ -131,10 +128,11 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="print what is missed and false")
     parser.add_argument("--model", type=Path, help="folder of a token classifier")
     given = parser.parse_args()
-    custom = model_findings(given.model, all_cases()) if given.model else None
+    if given.model:
+        search_with_model(given.model, all_cases())
     if given.list:
         for case in all_cases():
-            missed, false = score(case, custom)
+            missed, false = score(case)
             for truth in missed:
                 print("missed", case.group, truth.kind, repr(case.turns[truth.turn]))
             for turn, found in false:
@@ -142,16 +140,13 @@ def main() -> None:
                 print("false", case.group, found.kind, repr(value), repr(case.turns[turn]))
         return
     started = time.process_time()
-    print_table("topic", totals(custom), ("cases", "values", "found", "missed", "false"))
-    print_table("kind", by_kind(all_cases(), custom), KIND_COLUMNS)
-    print_table(
-        "names in", names_by_language(custom), ("values", "found", "missed", "clean", "false")
-    )
+    _print_table("topic", totals(), ("cases", "values", "found", "missed", "false"))
+    _print_table("kind", by_kind(), ("values", "found", "missed", "false"))
+    _print_table("names in", names_by_language(), ("values", "found", "missed", "clean", "false"))
     print(f"{time.process_time() - started:.1f} CPU s")
 
 
-def print_table(key: str, rows: dict[str, Counter[str]], columns: tuple[str, ...]) -> None:
-    """Print counts as a table."""
+def _print_table(key: str, rows: dict[str, Counter[str]], columns: tuple[str, ...]) -> None:
     print("|", " | ".join((key, *columns)), "|")
     print("|", " | ".join("---" for _ in (key, *columns)), "|")
     for name, n in rows.items():
