@@ -225,9 +225,8 @@ def classifier_fault(folder: Path) -> str | None:
     for needed in ("*.safetensors", "tokenizer.json"):  # pickles can run code
         if not any(folder.glob(needed)):
             return f"{folder} has no {needed}: save the model again with a current transformers"
-    if not any(map(kind_of_label, config.get("id2label", {}).values())):
-        return f"no label of {folder} means a person or an address: rename those in config.json"
-    return None
+    known = any(map(kind_of_label, config.get("id2label", {}).values()))
+    return None if known else f"no label in config.json of {folder} means a person or an address"
 
 
 def _fault(folder: Path) -> str | None:

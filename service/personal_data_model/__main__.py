@@ -25,7 +25,6 @@ from service.datasets.rows.lines import canonical_rows
 from service.training.model.base_folder import base_digest
 
 _WINDOW: Final = 512  # tokens
-_UNUSED_POSITIONS: Final = 2  # of RoBERTa and its relatives
 
 
 def load(folder: Path, device: str) -> Any:
@@ -42,16 +41,14 @@ def load(folder: Path, device: str) -> Any:
     labels = model.config.id2label.items()
     model.config.id2label = {number: kind_of_label(label) or "O" for number, label in labels}
     positions = getattr(model.config, "max_position_embeddings", None) or _WINDOW
-    window = min(_WINDOW, tokenizer.model_max_length, positions - _UNUSED_POSITIONS)
+    window = min(_WINDOW, tokenizer.model_max_length, positions - 2)  # RoBERTa leaves two unused
     tokenizer.model_max_length = window
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     options = {"aggregation_strategy": "simple", "stride": window // 4, "batch_size": 8}
     return pipeline("ner", model=model, tokenizer=tokenizer, device=device, **options)
 
 
-def search(
-    spec: ReportSpec | CleanSpec, classify: Any, out: Path, ends_at: float
-) -> tuple[int, int]:
+def search(spec: ReportSpec | CleanSpec, classify: Any, out: Path, end: float) -> tuple[int, int]:
     """Write the findings in each text. Returns the number of rows that were searched, and of all.
 
     The rows of validation files and of decisions are left to the rules.
@@ -60,7 +57,7 @@ def search(
     count = prepare(spec.path, canonical, spec.format, processes=spec.processes).result.rows
     searched, seen, rows = 0, set[int](), canonical_rows(canonical)
     with out.open("wb") as findings:
-        while time.monotonic() < ends_at and (part := list(islice(rows, 64))):
+        while time.monotonic() < end and (part := list(islice(rows, 64))):
             texts = {
                 key_of(t): t for row in part for t in texts_of_row(msgspec.json.decode(row)) if t
             }
@@ -87,7 +84,7 @@ def main(spec_file: str, folder: str, out: str, seconds: str, device: str) -> in
         classify = load(model, device)
     except Exception as error:  # noqa: BLE001 - a task needs no model
         reason = str(error).partition("\n")[0].replace(folder, model.name)[:200]
-        print(f"could not be loaded: {reason}.")
+        print(f"could not be loaded: {type(error).__name__} {reason}")
         return 1
     try:
         searched, rows = search(spec, classify, Path(out), ends_at)

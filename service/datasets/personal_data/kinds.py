@@ -198,10 +198,8 @@ class InvalidPattern(ValueError):
 class CustomKinds:
     """The recognizers of a project, ready to search texts, and the findings of a model."""
 
-    def __init__(
-        self, recognizers: Sequence[Recognizer] = (), findings: Path | None = None
-    ) -> None:
-        self.by_model: Mapping[int, list[Value]] = read_findings(findings) if findings else {}
+    def __init__(self, recognizers: Sequence[Recognizer] = (), found: Path | None = None) -> None:
+        self.by_model: Mapping[int, list[Value]] = read_findings(found) if found else {}
         self._patterns = [(r.name, compile_pattern(r.pattern)) for r in recognizers if r.pattern]
         self._terms = [(r.name, _any_of(r.terms)) for r in recognizers if r.terms]
 

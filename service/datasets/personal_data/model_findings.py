@@ -18,7 +18,6 @@ _KINDS: Final = {
     "middlename lastname surname familyname",
     "address": "address privateaddress postaladdress streetaddress street",
 }
-_PREFIX: Final = re.compile("^[BIESLU][-_]", re.IGNORECASE)
 _LINE: Final = re.compile(r"[^\s,;:](?:[^\n]*[^\s,;:])?")
 # Letters and their marks in scripts that write spaces between words. Korean particles follow names.
 _IN_WORDS: Final = re.compile(
@@ -31,7 +30,7 @@ Value = tuple[str, int, int]  # kind, start, end
 
 def kind_of_label(label: str) -> str | None:
     """Return the kind that a label such as `B-PER` means; None for those that rules judge."""
-    bare = re.sub(r"[\W_]", "", _PREFIX.sub("", label)).casefold()
+    bare = re.sub(r"^[BIESLU][-_]|[\W_]", "", label).casefold()
     return next((kind for kind, labels in _KINDS.items() if bare in labels.split()), None)
 
 

@@ -41,6 +41,7 @@ from service.files.records import FileRecord, Files
 
 log = logging.getLogger(__name__)
 
+_MODEL = "service.personal_data_model"
 _START_S = 120.0  # for the model to load, and for a step that is too long
 # Errors that a retry or a larger machine may resolve; they say nothing about the file.
 _PASSING = frozenset(
@@ -119,9 +120,8 @@ class DatasetProcess:
         arguments = (str(model), str(findings), str(limit_s), device)
         env = {} if device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
         try:
-            last, code = await self._run_child(
-                "service.personal_data_model", spec, *arguments, timeout_s=limit_s + _START_S, **env
-            )
+            seconds = limit_s + _START_S
+            last, code = await self._run_child(_MODEL, spec, *arguments, timeout_s=seconds, **env)
             said = last.decode().strip() or f"failed: its process ended with {code}."
         except TimeoutError:
             said, code = "failed: it did not stop in time.", 1

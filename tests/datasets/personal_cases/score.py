@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -39,7 +38,7 @@ def search_with_model(folder: Path, cases: Iterable[Case]) -> None:
     with TemporaryDirectory() as work:
         rows, out = Path(work) / "rows.jsonl", Path(work) / "findings"
         rows.write_text("\n".join(json.dumps({"text": t}) for c in cases for t in c.turns))
-        search(ReportSpec(path=rows, result=out), load(folder, "cpu"), out, math.inf)
+        search(ReportSpec(path=rows, result=out), load(folder, "cpu"), out, float("inf"))
         MODEL.by_model = read_findings(out)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -38,9 +37,8 @@ def made_up(count: int, *, learned: bool) -> Iterator[Case]:
         if (crc32(name.encode()) % 4 > 0) == learned:
             template = pick.choice(PEOPLE + THINGS)
             at = template.index("{")
-            truth = Truth("person_name", 0, at, at + len(name))
-            texts = (template.format(name),)
-            yield Case("", "", "en", texts, (truth,) if template in PEOPLE else ())
+            truth = (Truth("person_name", 0, at, at + len(name)),) * (template in PEOPLE)
+            yield Case("", "", "en", (template.format(name),), truth)
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +47,8 @@ def taught(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("taught")
     cases = list(made_up(3_000, learned=True))
     bpe = tokenizers.ByteLevelBPETokenizer()
-    bpe.train_from_iterator([c.turns[0] for c in cases], vocab_size=400, special_tokens=["[PAD]"])
-    tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=bpe._tokenizer, pad_token="[PAD]"
-    )
+    bpe.train_from_iterator([c.turns[0] for c in cases], vocab_size=400, special_tokens=["[E]"])
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=bpe._tokenizer, pad_token="[E]")
     torch.manual_seed(0)
     kind = transformers.models.openai_privacy_filter
     sizes = {"vocab_size": 400, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2}
@@ -62,7 +58,7 @@ def taught(tmp_path_factory) -> Path:
     label = config.label2id["I-private_person"]
     for at in range(0, len(cases), 16):
         texts = [case.turns[0] for case in cases[at : at + 16]]
-        given = tokenizer(texts, padding=True, return_offsets_mapping=True, return_tensors="pt")
+        given = fast(texts, padding=True, return_offsets_mapping=True, return_tensors="pt")
         labels = [
             [label * any(t.start < end <= t.end for t in case.truth) for _, end in places]
             for case, places in zip(cases[at:], given.pop("offset_mapping").tolist(), strict=False)
@@ -70,7 +66,7 @@ def taught(tmp_path_factory) -> Path:
         model(**given, labels=torch.tensor(labels)).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-    tokenizer.save_pretrained(folder)
+    fast.save_pretrained(folder)
     model.to(torch.bfloat16).save_pretrained(folder)
     return folder
 
@@ -95,11 +91,10 @@ def test_it_finds_names_that_the_rules_miss(taught: Path, capsys, monkeypatch):
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """Rows with an email address, and with a name that the model finds in the prompt only."""
-    texts = ["the filter of our Vexon Gikun leaks", "ann@example.com"]
-    texts += ["please call Zaxik Quwon back", "Zaxik Quwon needs new batteries"]
-    path = tmp_path / "data.csv"
-    path.write_text("prompt,completion\n{},{}\n{},{}\n".format(*texts))
-    return path
+    rows = "the filter of our Vexon Gikun leaks,ann@example.com"
+    rows += "\nplease call Zaxik Quwon back,Zaxik Quwon needs new batteries"
+    (tmp_path / "data.csv").write_text(f"prompt,completion\n{rows}")
+    return tmp_path / "data.csv"
 
 
 @pytest.mark.slow
@@ -119,17 +114,15 @@ async def test_a_report_and_a_cleaning_use_what_it_finds(taught, path, settings:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("seconds", "kept_bytes", "said"),
+    ("seconds", "is_model", "said"),
     [
-        (1e-9, None, "searched the first 0 of 2 rows"),
-        (600, 999, r"could not be loaded: .+ Only the rules searched"),
-        (-119.9, None, "failed: it did not stop in time"),
+        (1e-9, True, "searched the first 0 of 2 rows"),
+        (600, False, "could not be loaded: ValueError .+ Only the rules searched"),
+        (-119.9, True, "failed: it did not stop in time"),
     ],
 )
-async def test_without_it_the_rules_search(seconds, kept_bytes, said, taught, path, settings):
-    folder = Path(shutil.copytree(taught, path.with_name("copy")))
-    weights = folder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:kept_bytes])
+async def test_without_it_the_rules_search(seconds, is_model, said, taught, path, settings):
+    folder = taught if is_model else path.parent
     model = {"personal_data_model": folder, "personal_data_model_timeout_s": seconds}
     process = DatasetProcess(settings.model_copy(update=model))
     report = await process.run(ReportSpec(path=path, result=path.with_name("result")))
@@ -141,13 +134,13 @@ async def test_without_it_the_rules_search(seconds, kept_bytes, said, taught, pa
     ("labels", "weights", "fault"),
     [
         (["O"], "model.bin", "no .*safetensors"),
-        (["O", "B-LOC"], "model.safetensors", "no label of"),
-        (None, "model.safetensors", "of a token classifier"),
+        (["O", "B-LOC"], "model.safetensors", "no label in"),
+        ([], "model.safetensors", "of a token classifier"),
     ],
 )
 def test_a_worker_refuses_another_folder(labels, weights, fault, tmp_path: Path, monkeypatch):
-    name = "BertModel" if labels is None else "BertForTokenClassification"
-    config = {"architectures": [name], "id2label": dict(enumerate(labels or ()))}
+    names = ["BertForTokenClassification"] * len(labels)
+    config = {"architectures": names, "id2label": dict(enumerate(labels))}
     for file in ("tokenizer.json", weights, "config.json"):
         (tmp_path / file).write_text(json.dumps(config))
     monkeypatch.setenv("FINETUNED_PERSONAL_DATA_MODEL", str(tmp_path))
