@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -63,6 +64,10 @@ class WorkerSettings(BaseModel):
         gt=0,
         description="Maximum size of a file after it is unpacked or converted to JSON Lines.",
     )
+
+    personal_data_model: Path | None = None
+    personal_data_model_device: Literal["cpu", "cuda"] = "cpu"
+    personal_data_model_timeout_s: float = Field(default=600.0, gt=0)
 
     eval_runs_at_once: int = Field(
         default=4,

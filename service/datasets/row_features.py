@@ -177,6 +177,7 @@ class FeatureOptions(msgspec.Struct, frozen=True):
     languages: bool = True
     personal_data: bool = True
     recognizers: tuple[Recognizer, ...] = ()
+    model_findings: Path | None = None
     marks: bool = False
     """Whether to also find the positions of personal data in the rows."""
     mojibake: bool = True
@@ -292,7 +293,7 @@ def _make_block(
     places: list[FindingPlace] = []
     marks: list[tuple[int, list[Mark]]] = []
     if options.personal_data:
-        custom = _custom_kinds(options.recognizers)
+        custom = _custom_kinds(options.recognizers, options.model_findings)
         found = [
             _personal(row, codes, custom) for row, codes in zip(rows, languages_of, strict=True)
         ]
@@ -522,11 +523,11 @@ def _is_factual(question: str, answer: str) -> bool:
 
 
 @functools.lru_cache(maxsize=1)
-def _custom_kinds(recognizers: tuple[Recognizer, ...]) -> CustomKinds:
+def _custom_kinds(recognizers: tuple[Recognizer, ...], findings: Path | None) -> CustomKinds:
     """Compile the recognizers once per process, not once per block."""
     from service.datasets.personal_data.kinds import CustomKinds
 
-    return CustomKinds(recognizers)
+    return CustomKinds(recognizers, findings)
 
 
 class _Personal(NamedTuple):

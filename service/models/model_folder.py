@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from service.datasets.chat_templates import is_bounded
+from service.datasets.personal_data.model_findings import kind_of_label
 from service.models.catalogue import BaseModelEntry
 from service.training.model.base_folder import (
     MISTRAL_PREFIX,
@@ -214,6 +215,18 @@ def folder_fault(folder: Path) -> str | None:
         return _fault(folder)
     except (ModelRefused, OSError) as e:
         return str(e)
+
+
+def classifier_fault(folder: Path) -> str | None:
+    """Return why a folder is no token classifier for names or addresses; None if it is one."""
+    config = _config(folder)
+    if "ForTokenClassification" not in str(config.get("architectures")):
+        return f"{folder} has no config.json of a token classifier"
+    for needed in ("*.safetensors", "tokenizer.json"):  # pickles can run code
+        if not any(folder.glob(needed)):
+            return f"{folder} has no {needed}: save the model again with a current transformers"
+    known = any(map(kind_of_label, config.get("id2label", {}).values()))
+    return None if known else f"no label in config.json of {folder} means a person or an address"
 
 
 def _fault(folder: Path) -> str | None:

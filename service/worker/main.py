@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -47,6 +48,7 @@ from service.jobs.records import Jobs
 from service.jobs.tracking.tracker import Tracker
 from service.models.adapters import load_signing_key
 from service.models.catalogue import Catalogue
+from service.models.model_folder import classifier_fault
 from service.models.registry import ModelRegistry
 from service.projects.records import Projects, Quotas
 from service.projects.storage_use import StorageUse
@@ -356,6 +358,9 @@ def main(queues: Sequence[str]) -> None:
         require_ray(settings)
         if settings.ray_address is None:
             require_usable()
+    classifier = settings.personal_data_model
+    if "cpu" in queues and classifier and (fault := classifier_fault(classifier)):
+        sys.exit(f"finetuned-server: FINETUNED_PERSONAL_DATA_MODEL: {fault}")
     require_storage(settings.storage_url, settings.master_key)
     require_redis(settings.redis_url.get_secret_value(), settings.redis_check)
     runner = asyncio.Runner()

@@ -263,7 +263,7 @@ class _Cleaning:
         redactor = Redactor(
             options.personal_data,
             possible=options.possible_personal_data,
-            custom=CustomKinds(self.spec.recognizers),
+            custom=CustomKinds(self.spec.recognizers, self.spec.model_findings),
         )
         cleaner = TextCleaner(options, redactor)
         if cleaner.learns:
@@ -381,6 +381,7 @@ class _Cleaning:
             ),
             changed=dict(sorted(self.changed.items())),
             changed_rows=self.changed_rows,
+            model_search=self.spec.model_search,
         )
 
 

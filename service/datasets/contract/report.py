@@ -375,3 +375,6 @@ class Report(msgspec.Struct, frozen=True):
         MeaningStats | None,
         Meta(description="What a text encoder found; null except in reports of earlier versions."),
     ] = None
+    model_search: Annotated[
+        str | None, Meta(description="What the operator's model searched; null without one.")
+    ] = None

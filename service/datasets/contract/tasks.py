@@ -83,6 +83,7 @@ class CleanResult(msgspec.Struct, frozen=True):
     dropped: dict[str, int]
     changed: dict[str, int]
     changed_rows: int
+    model_search: str | None = None
 
 
 class Measures(msgspec.Struct, frozen=True):
@@ -151,12 +152,16 @@ class TaskSpec(
     """A task on a file, and the path for its answer. Paths are local to this machine.
 
     `processes` is the number of processes, and `memory_bytes` limits the address space of each.
+    `model_findings` is a file of `personal_data.model_findings` for reports and cleanings, and
+    `model_search` says in a sentence what the model searched, or why it did not.
     """
 
     path: Path
     result: Path
     processes: int = 1
     memory_bytes: int | None = None
+    model_findings: Path | None = None
+    model_search: str | None = None
 
     @property
     def answer_type(self) -> type[A]:

@@ -28,6 +28,7 @@ from service.datasets.personal_data.emails_and_ips import (
 )
 from service.datasets.personal_data.kinds import CustomKinds, re2_options
 from service.datasets.personal_data.labeled import find_labeled
+from service.datasets.personal_data.model_findings import key_of
 from service.datasets.personal_data.names import (
     find_names,
     find_names_by_pattern,
@@ -197,6 +198,9 @@ def find_all(
     if signs.listed_names and any(one.kind != "person_name" for one in found):
         bare = (Found("person_name", *place) for place in find_latin_names(text))
         found += (one for one in bare if not is_public(text[one.start : one.end]))
+    if custom and custom.by_model:
+        by_model = (Found(*one) for one in custom.by_model.get(key_of(text), ()))
+        found += (one for one in by_model if not is_public(text[one.start : one.end]))
     if not (found or certain or possible):
         return _NOTHING
     certain = without_overlap([*_outside(found, certain), *certain])

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
 from service.datasets.personal_data.characters import to_ascii
+from service.datasets.personal_data.model_findings import Value, read_findings
 
 UNKNOWN: Final = "und"
 """The language of a text that is too short to tell."""
@@ -194,14 +196,15 @@ class InvalidPattern(ValueError):
 
 
 class CustomKinds:
-    """The recognizers of a project, ready to search texts."""
+    """The recognizers of a project, ready to search texts, and the findings of a model."""
 
-    def __init__(self, recognizers: Sequence[Recognizer] = ()) -> None:
+    def __init__(self, recognizers: Sequence[Recognizer] = (), found: Path | None = None) -> None:
+        self.by_model: Mapping[int, list[Value]] = read_findings(found) if found else {}
         self._patterns = [(r.name, compile_pattern(r.pattern)) for r in recognizers if r.pattern]
         self._terms = [(r.name, _any_of(r.terms)) for r in recognizers if r.terms]
 
     def __bool__(self) -> bool:
-        return bool(self._patterns or self._terms)
+        return bool(self._patterns or self._terms or self.by_model)
 
     def find(self, plain: str) -> Iterator[tuple[str, int, int]]:
         """Yield the name and the position of each finding in a text (see `to_ascii`)."""

@@ -157,6 +157,12 @@ def learn_row(redactor: Redactor, row: Row) -> None:
     learn_conversation(redactor, split_row(row), _packed_texts(row))
 
 
+def texts_of_row(row: Row) -> Iterator[str]:
+    """Yield the texts that `learn_row` searches first, as they are searched."""
+    for text in (*(turn.text for turn in split_row(row).every_turn), *_packed_texts(row)):
+        yield from readings(text)
+
+
 def learn_conversation(
     redactor: Redactor, conversation: Conversation, more: Iterable[str] = ()
 ) -> None:

@@ -103,12 +103,15 @@ def analyze(
     the data, go to the folder of the spec's result. Raises DatasetError if a file as a whole cannot
     be read.
     """
-    redactor = Redactor("mask", custom=CustomKinds(spec.recognizers))
+    redactor = Redactor("mask", custom=CustomKinds(spec.recognizers, spec.model_findings))
     log = IssueLog(MAX_ISSUES, code_limit=MAX_ISSUES_A_CODE)
     with tempfile.TemporaryDirectory(dir=spec.result.parent, prefix="report-") as name:
         folder = Path(name)
         features = FeatureOptions(
-            tokenizers=spec.tokenizers, recognizers=spec.recognizers, marks=spec.index is not None
+            tokenizers=spec.tokenizers,
+            recognizers=spec.recognizers,
+            model_findings=spec.model_findings,
+            marks=spec.index is not None,
         )
         read = read_file(
             spec.path,
@@ -127,7 +130,7 @@ def analyze(
                 spec.validation,
                 folder / "held",
                 spec.validation_format,
-                FeatureOptions(recognizers=spec.recognizers),
+                FeatureOptions(recognizers=spec.recognizers, model_findings=spec.model_findings),
                 max_issues=spec.max_issues,
                 processes=spec.processes,
             )
@@ -252,6 +255,7 @@ def _report(
         finding_counts=log.counts,
         advice=[],
         pairs=[*row_pairs(similar, collected, lines, redactor), *shared_pairs],
+        model_search=spec.model_search,
         scores=row_scores(lines, read.result.validation, _row_issues(read, log)),
     )
     figures = Figures(

@@ -301,6 +301,8 @@ def _personal(report: Report) -> Iterator[Part]:
     else:
         yield _kinds(report.personal_data)
         yield Paragraph(_NAMES)
+    if report.model_search is not None:
+        yield Paragraph(report.model_search)
     if report.possible_personal_data:
         yield Paragraph(
             "Possibly personal: numbers that have the form of personal data, but that no word "

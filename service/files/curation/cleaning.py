@@ -86,5 +86,6 @@ class MakeCleaning:
             "dropped": cleaned.dropped,
             "changed": cleaned.changed,
             "changed_rows": cleaned.changed_rows,
+            "model_search": cleaned.model_search,
         }
         await self._outputs.finish(task, result, list(outputs.values()))

@@ -165,6 +165,9 @@ class DatasetCleaningResult(BaseModel):
     dropped: dict[str, int] = Field(description="Number of dropped rows, by reason.")
     changed: dict[str, int] = Field(description="Number of changes, by kind.")
     changed_rows: int = Field(description="Number of rows with changes.")
+    model_search: str | None = Field(
+        default=None, description="What the operator's model searched; null without one."
+    )
 
 
 class DatasetCleaning(CleaningOptions, TaskOperation):

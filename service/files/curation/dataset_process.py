@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import os
 import re
 import sys
@@ -25,8 +26,10 @@ from service.core.storage import QUOTA, QuotaExceeded, Storage, StorageFull, Sto
 from service.datasets.checks.issues import make_issue
 from service.datasets.contract.tasks import (
     A,
+    CleanSpec,
     Failed,
     ProtocolError,
+    ReportSpec,
     Succeeded,
     TaskSpec,
     read_answer,
@@ -36,6 +39,10 @@ from service.datasets.contract.tasks import (
 from service.datasets.formats.options import FormatOptions
 from service.files.records import FileRecord, Files
 
+log = logging.getLogger(__name__)
+
+_MODEL = "service.personal_data_model"
+_START_S = 120.0  # for the model to load, and for a step that is too long
 # Errors that a retry or a larger machine may resolve; they say nothing about the file.
 _PASSING = frozenset(
     {"timed_out", "desk_died", "out_of_memory", "file_error", "worker_died", QUOTA}
@@ -69,6 +76,7 @@ class DatasetProcess:
         self._memory_bytes = settings.curation_memory_bytes
         self._max_unpacked_bytes = settings.max_unpacked_bytes
         self._processes = max(1, (os.cpu_count() or 1) // settings.cpu_tasks)
+        self._settings = settings
 
     def format_of(self, given: Mapping[str, Any] | None) -> FormatOptions:
         """Return the user's format options with the configured size limit."""
@@ -78,39 +86,70 @@ class DatasetProcess:
     async def run(self, spec: TaskSpec[A]) -> A:
         """Run one task and return its answer. Raises DatasetTaskFailed.
 
-        The spec is written next to the answer, in the caller's scratch folder. Raises
+        The operator's model for personal data runs before reports, and cleanings that redact. The
+        spec is written next to the answer, in the caller's scratch folder. Raises
         ProtocolError if the child process succeeds but its answer does not match the contract.
         """
         spec = msgspec.structs.replace(
             spec, processes=self._processes, memory_bytes=self._memory_bytes
         )
-        spec_file = spec.result.with_suffix(".spec.json")
-        write_spec(spec, spec_file)
-        child = await Child.start(
-            [sys.executable, "-m", "service.datasets", str(spec_file)],
-            env=environment(),
-            stderr=spec.result.with_suffix(".log"),
-        )
+        cleans = isinstance(spec, CleanSpec) and spec.options.personal_data != "keep"
+        model = self._settings.personal_data_model
+        if model is not None and (cleans or isinstance(spec, ReportSpec)):
+            spec = await self._search_with_model(spec, model)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                last = b""
-                async for line in child.lines():
-                    last = line
-                code = await child.wait()
+            last, code = await self._run_child("service.datasets", spec, timeout_s=self._timeout_s)
         except TimeoutError as e:
             raise DatasetTaskFailed(
                 "timed_out",
                 f"The file could not be read within {self._timeout_s:g} s. Split it into "
                 "smaller files.",
             ) from e
-        finally:
-            await child.kill()
         if code != 0:
             log = await asyncio.to_thread(spec.result.with_suffix(".log").read_bytes)
             raise failure(last, code, log)
         if not isinstance(read_message(last), Succeeded):
             raise ProtocolError("The child process ended with 0, but did not succeed.")
         return await asyncio.to_thread(read_answer, spec)
+
+    async def _search_with_model(self, spec: TaskSpec[A], model: Path) -> TaskSpec[A]:
+        """Return the spec with the findings of a model, or with why there are none."""
+        findings: Path | None = spec.result.with_suffix(".findings.jsonl")
+        limit_s = self._settings.personal_data_model_timeout_s
+        device = self._settings.personal_data_model_device
+        arguments = (str(model), str(findings), str(limit_s), device)
+        env = {} if device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
+        try:
+            seconds = limit_s + _START_S
+            last, code = await self._run_child(_MODEL, spec, *arguments, timeout_s=seconds, **env)
+            said = last.decode().strip() or f"failed: its process ended with {code}."
+        except TimeoutError:
+            said, code = "failed: it did not stop in time.", 1
+        said = f"The model {model.name} {said}"
+        if code != 0:
+            log.warning("FINETUNED_PERSONAL_DATA_MODEL: %s", said)
+            findings, said = None, f"{said} Only the rules searched."
+        return msgspec.structs.replace(spec, model_findings=findings, model_search=said)
+
+    async def _run_child(
+        self, module: str, spec: TaskSpec[A], *arguments: str, timeout_s: float, **env: str
+    ) -> tuple[bytes, int]:
+        """Run a module with a spec. Returns its last line and exit code. Raises TimeoutError."""
+        spec_file = spec.result.with_suffix(".spec.json")
+        write_spec(spec, spec_file)
+        child = await Child.start(
+            [sys.executable, "-m", module, str(spec_file), *arguments],
+            env=environment() | env,
+            stderr=spec.result.with_suffix(".log"),
+        )
+        try:
+            async with asyncio.timeout(timeout_s):
+                last = b""
+                async for line in child.lines():
+                    last = line
+                return last, await child.wait()
+        finally:
+            await child.kill()
 
 
 def failure(last: bytes, code: int, log: bytes) -> DatasetTaskFailed:

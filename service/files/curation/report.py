@@ -29,14 +29,13 @@ class ReportOptions(msgspec.Struct, frozen=True):
     validation_file: str | None = None
 
 
-def report_task(file: FileRecord, options: ReportOptions, recognizers: str | None = None) -> Task:
+def report_task(file: FileRecord, options: ReportOptions, *others: str | None) -> Task:
     """Return the task that reports on a file.
 
-    `recognizers` is the digest of the project's recognizers.
+    `others` say what else a report depends on: the project's recognizers, and the model.
     """
     chosen = msgspec.to_builtins(options)
-    seen = (chosen,) if recognizers is None else (chosen, recognizers)
-    return task_on_request(TaskKind.REPORT, ids.REPORT, file, chosen, *seen)
+    return task_on_request(TaskKind.REPORT, ids.REPORT, file, chosen, chosen, *filter(None, others))
 
 
 class MakeReport:

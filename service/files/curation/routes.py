@@ -45,7 +45,7 @@ from service.models.registry import ModelRegistry
 from service.web import audit_trail
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
-from service.web.deps import Caller, resource
+from service.web.deps import AppSettings, Caller, resource
 from service.web.operations import add_routes
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, Resource
@@ -111,6 +111,7 @@ async def create_report(
     files: Store,
     registry: Registry,
     recognizers: RecognizerStore,
+    settings: AppSettings,
     operations: Annotated[DatasetReports, Depends()],
     idempotency_key: IdempotencyKey = None,
 ) -> DatasetReport:
@@ -128,7 +129,8 @@ async def create_report(
             await require_named_file(files, caller, body.validation_file_id, "validation_file_id")
         models = _token_counting_models(registry, body.models)
         options = ReportOptions(models, body.validation_file_id)
-        task = report_task(file, options, await recognizers.digest(caller.project_id))
+        model = str(settings.personal_data_model or "")
+        task = report_task(file, options, await recognizers.digest(caller.project_id), model)
         return task.model_copy(update={"metadata": body.metadata})
 
     return await operations.create(make, body, caller, idempotency_key)

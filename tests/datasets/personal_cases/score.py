@@ -1,24 +1,31 @@
 """Score of the detection of personal data on the cases: found, missed and false.
 
-    python -m tests.datasets.personal_cases.score [--list | --made-up]
+    python -m tests.datasets.personal_cases.score [--list | --made-up] [--model MODEL]
 
 A value counts as found if a finding of its kind covers all of its letters and digits, and at most
 a few characters more. Each finding that is no value of its kind is false.
 `--list` prints what is missed and false. `--made-up` prints the share that is found of names that
-Faker makes up, which must be installed (`uv run --with faker …`).
+Faker makes up, which must be installed (`uv run --with faker …`). `--model` adds the findings of a
+token classifier.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from service.datasets.personal_data.detect import Found, find_personal_data
+from service.datasets.contract.tasks import ReportSpec
+from service.datasets.personal_data.detect import Found, find_all
+from service.datasets.personal_data.kinds import CustomKinds
+from service.datasets.personal_data.model_findings import read_findings
 from tests.datasets.personal_cases.cases import TOPICS, Case, Truth, all_cases
 
 NAMES = ("bare_names", "words_like_names")
@@ -30,11 +37,25 @@ _VI_TITLED = re.compile(r"\b(?:ông|bà|cô|chị|anh|bác|quý)\b", re.IGNORECA
 _MORE_CHARS = 12  # such as the words around an address
 
 
+MODEL = CustomKinds()  # with the findings of a model, if there is one
+
+
+def search_with_model(folder: Path, cases: Iterable[Case]) -> None:
+    """Add what a token classifier finds in the texts of cases."""
+    from service.personal_data_model.__main__ import load, search  # imports torch
+
+    with TemporaryDirectory() as work:
+        rows, out = Path(work) / "rows.jsonl", Path(work) / "findings"
+        rows.write_text("\n".join(json.dumps({"text": t}) for c in cases for t in c.turns))
+        search(ReportSpec(path=rows, result=out), load(folder, "cpu"), out, float("inf"))
+        MODEL.by_model = read_findings(out)
+
+
 def findings(case: Case) -> Iterator[tuple[int, Found]]:
     """Yield the findings in each turn of a case."""
     for turn, text in enumerate(case.turns):
         before = case.turns[turn - 1] if turn else ""
-        for found in find_personal_data(text, case.language, before=before):
+        for found in find_all(text, case.language, before=before, custom=MODEL).certain:
             yield turn, found
 
 
@@ -157,11 +178,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--list", action="store_true", help="print what is missed and false")
     parser.add_argument("--made-up", action="store_true", help="score names that Faker makes up")
-    arguments = parser.parse_args()
-    if arguments.made_up:
+    parser.add_argument("--model", type=Path, help="folder of a token classifier")
+    given = parser.parse_args()
+    if given.made_up:
         _print_table("locale", made_up_names(), ("values", "found"))
         return
-    if arguments.list:
+    if given.model:
+        search_with_model(given.model, all_cases())
+    if given.list:
         for case in all_cases():
             missed, false = score(case)
             for truth in missed:
