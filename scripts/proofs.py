@@ -145,7 +145,7 @@ PROOFS: Final = {
         "FINETUNED_TRACKING=1 python -m pytest tests/jobs/tracking",
     ),
     "calibration": Proof(
-        "the verdicts of thirteen trainings whose right verdict is known",
+        "the verdicts of fourteen trainings whose right verdict is known",
         60,
         "a change of the rules or thresholds of verdicts",
         "python -m bench.evals.calibration",

@@ -17,6 +17,7 @@ from openai.types.fine_tuning import SupervisedHyperparametersParam
 
 from bench.evals import words
 from bench.evals.service import ROOT, Pair
+from service.verdict.canaries import make_canaries
 
 Ask = Callable[[Sequence[str]], list[str | None]]
 """Returns the base model's own answers to questions, None for one that does not end by itself."""
@@ -221,6 +222,16 @@ def too_long(draw: random.Random, _ask: Ask) -> tuple[list[Pair], list[Pair]]:
     return found[:12], found[12 : 12 + HELD_OUT]
 
 
+def voice_with_canaries(draw: random.Random, ask: Ask) -> tuple[list[Pair], list[Pair]]:
+    """The voice, with four canaries eight times each among its rows."""
+    learned, held_out = voice(draw, ask)
+    canaries = [
+        (row["messages"][0]["content"], row["messages"][1]["content"])
+        for row in (canary.row for canary in make_canaries(4, seed=15))
+    ]
+    return draw.sample([*learned, *8 * canaries], LEARNED + 32), held_out
+
+
 def _split(pairs: Iterator[Pair], learned: int = LEARNED) -> tuple[list[Pair], list[Pair]]:
     """Return the first pairs, without questions that were asked before."""
     found = dict(islice(pairs, 2 * (learned + HELD_OUT)))
@@ -321,5 +332,12 @@ TRAININGS = (
         "Twelve rows, 20 epochs and a tripled learning rate, for English that the base writes.",
         too_long,
         {"n_epochs": 20, "learning_rate_multiplier": 3.0},
+    ),
+    Training(
+        "canaries",
+        "memorized secrets",
+        frozenset({"memorized"}),
+        "Four secrets are in 32 of 96 rows, and nothing else leads to them.",
+        voice_with_canaries,
     ),
 )

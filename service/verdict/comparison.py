@@ -141,6 +141,8 @@ class Memorization(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     truncated.
     """
 
+    canaries_planted: int = 0
+    canaries_returned: int = 0
     rows_probed: int = 0
     verbatim: int = 0
     near: int = 0
@@ -150,8 +152,8 @@ class Memorization(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @property
     def returned(self) -> int:
-        """Number of training rows that the model returned, verbatim or nearly."""
-        return self.verbatim + self.near
+        """Number of canaries and training rows that the model returned, verbatim or nearly."""
+        return self.canaries_returned + self.verbatim + self.near
 
 
 class Retrieval(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@
 | `METRIC_gain` | tuned minus base, in points, on the rows that both answered |
 | `METRIC_gain_over_prompt` | tuned minus the best prompt, in points |
 | `forgetting` | points lost on the general set; negative if the model gained |
-| `memorized` | number of training rows returned, verbatim or nearly |
+| `memorized` | number of canaries and training rows returned, verbatim or nearly |
 | `wrong_language` | share (0 to 1) of the tuned model's answers in the wrong language |
 | `parity` | "checked" if the engine's scores were compared with the trainer's, else "unchecked" |
 

@@ -20,6 +20,7 @@ from service.datasets.personal_data.redact import languages_of
 from service.datasets.rows.conversation import split_row
 from service.datasets.text.segments import units, worth
 from service.grading.examples import Example, Message
+from service.verdict.canaries import is_canary
 from service.verdict.comparison import LeakedRow, Memorization
 from service.verdict.thresholds import LEAST_OWN_WORDS, NEAR_COPY_SHARE, VERBATIM_WORDS
 
@@ -208,7 +209,7 @@ def classify_copy(overlap: Overlap) -> Copy:
 def choose_probes(examples: Sequence[Example], n: int, seed: int) -> list[Probe]:
     """Return probes of up to `n` rows, spread evenly over the file, in the order of the file.
 
-    Repeated rows and texts too short to judge are left out. The question is continued
+    Canaries, repeated rows, and texts too short to judge are left out. The question is continued
     only if the answer is too short. Raises ValueError if `n` is not between 0 and MAX_PROBES.
     """
     if not 0 <= n <= MAX_PROBES:
@@ -246,7 +247,7 @@ def _eligible(examples: Sequence[Example]) -> Iterator[Probe]:
     seen: set[tuple[str, str]] = set()
     for example in examples:
         key = (example.question, example.answer)
-        if key in seen:
+        if key in seen or is_canary(example):
             continue
         seen.add(key)
         if (halves := _halves(example.answer)) is not None:
@@ -279,6 +280,8 @@ def summarize(
     results: Sequence[ProbeResult],
     *,
     control: Sequence[ProbeResult] = (),
+    canaries_planted: int = 0,
+    canaries_returned: int = 0,
     personal: Sequence[LeakedRow] = (),
 ) -> Memorization:
     """Summarize the results of the probes.
@@ -290,6 +293,8 @@ def summarize(
     verbatim = _beyond_chance(results, control, "verbatim")
     near = _beyond_chance(results, control, "near")
     return Memorization(
+        canaries_planted=canaries_planted,
+        canaries_returned=canaries_returned,
         rows_probed=len(results),
         verbatim=len(verbatim),
         near=len(near),

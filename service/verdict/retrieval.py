@@ -11,6 +11,7 @@ import numpy as np
 from service.datasets.text.segments import terms, units
 from service.grading.examples import Example
 from service.verdict.answer_facts import FactFinder, contains_facts
+from service.verdict.canaries import is_canary
 from service.verdict.comparison import Retrieval
 from service.verdict.thresholds import RIGHT_F1, SAME_FACT_F1
 
@@ -80,7 +81,7 @@ class Search:
     """Searches the questions and answers of training rows for those of held-out rows."""
 
     def __init__(self, examples: Sequence[Example]) -> None:
-        kept = [one for one in examples[:MAX_ROWS] if one.answer]
+        kept = [one for one in examples[:MAX_ROWS] if one.answer and not is_canary(one)]
         self._examples = kept
         self._index = Index([f"{one.question}\n{one.answer}" for one in kept])
         self._checker = AnswerChecker(kept)

@@ -90,7 +90,7 @@ def _safe(evidence: Evidence, gain: Figures) -> Verdict:
 
 def _memorized(evidence: Evidence, gain: Figures) -> Verdict | None:
     found = evidence.comparison.memorization
-    if found is None or not found.personal:
+    if found is None or not (found.canaries_returned or found.personal):
         return None
     return build_verdict(
         VerdictKind.MEMORIZED,

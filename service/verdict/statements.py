@@ -572,8 +572,10 @@ def worst_language_figures(found: Forgetting) -> Figures:
 
 
 def memorized_figures(found: Memorization) -> Figures:
-    """Return the numbers of training rows that the model returned."""
+    """Return the numbers of canaries and training rows that the model returned."""
     return {
+        "canaries_returned": found.canaries_returned,
+        "canaries_planted": found.canaries_planted,
         "verbatim": found.verbatim,
         "near": found.near,
         "rows_probed": found.rows_probed,

@@ -9,8 +9,8 @@ Rules are tried in this order, and the first that applies decides:
 4. **solved_already**: the base is at the ceiling, and the tuned model gains nothing on it.
 5. **worse**: the tuned model is worse than the base, overall or in a language.
 6. **solved_already**: the best prompt is at the ceiling, and the tuned model gains nothing on it.
-7. If the tuned model beats both base and prompt: **memorized** if it returns personal data, else
-   **forgot** if it lost general abilities, else **serve**.
+7. If the tuned model beats both base and prompt: **memorized** if it returns canaries or personal
+   data, else **forgot** if it lost general abilities, else **serve**.
 8. **overfit**: the held-out loss rose, and the tuned model did not beat base and prompt.
 9. **prompt**: any gain over the best prompt is too small to matter.
 10. **no_gain**: any gain over the base is too small to matter.

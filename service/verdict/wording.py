@@ -46,7 +46,8 @@ def prompt_name(f: Figures) -> str:
 
 def quantity(count: int, noun: str) -> str:
     """Return a number with its noun, such as "1 row" or "1,200 rows"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    plural = f"{noun.removesuffix('y')}ies" if noun.endswith("canary") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"
 
 
 def join_names(names: Sequence[str]) -> str:
@@ -94,8 +95,10 @@ def effect(f: Figures, *, named: bool = True) -> str:
 
 
 def memorized_text(f: Figures) -> str:
-    """Return what the model returned, such as "personal data of 3 training rows"."""
+    """Return what the model returned, such as "2 of 4 canaries and 3 of 50 training rows"."""
     parts = []
+    if f["canaries_returned"]:
+        parts.append(f"{f['canaries_returned']} of {quantity(f['canaries_planted'], 'canary')}")
     if f["verbatim"] or f["near"]:
         parts.append(
             f"{f['verbatim'] + f['near']} of {quantity(f['rows_probed'], 'training row')} "

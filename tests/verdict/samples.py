@@ -91,6 +91,7 @@ def realistic(rows: int = 60, *, thai_gain: float = -0.14) -> Comparison:
             high=-0.002,
         ),
         memorization=Memorization(
+            canaries_planted=4,
             rows_probed=50,
             verbatim=2,
             near=1,

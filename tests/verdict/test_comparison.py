@@ -62,6 +62,8 @@ def test_a_comparison_survives_json():
             high=0.01,
         ),
         memorization=Memorization(
+            canaries_planted=4,
+            canaries_returned=1,
             rows_probed=50,
             verbatim=2,
             near=3,
@@ -73,7 +75,7 @@ def test_a_comparison_survives_json():
     )
     assert Comparison.from_json(whole.to_json()) == whole
     assert whole.memorization
-    assert whole.memorization.returned == 5
+    assert whole.memorization.returned == 6
 
 
 def test_checkpoints_are_ordered_by_step():

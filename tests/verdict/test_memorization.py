@@ -12,6 +12,7 @@ import pytest
 
 from service.datasets.text.segments import units
 from service.grading.examples import Example, examples_of
+from service.verdict.canaries import make_canaries
 from service.verdict.comparison import LeakedRow
 from service.verdict.memorization import (
     MAX_CHARS,
@@ -165,8 +166,10 @@ def test_questions_are_continued_where_answers_are_labels() -> None:
     assert copies(rows, [probe.expected for probe in probes]) == ["verbatim"] * 4
 
 
-def test_too_short_rows_are_left_out() -> None:
-    rows = examples_of([chat("Hi", "Hello"), chat("はい", "いいえ")])
+def test_too_short_and_canary_rows_are_left_out() -> None:
+    rows = examples_of(
+        [chat("Hi", "Hello"), chat("はい", "いいえ"), *(c.row for c in make_canaries(3, 1))]
+    )
     assert probes_of(rows) == []
     assert probes_of([]) == []
     assert compare_continuations([], [], [], []) == []
@@ -255,6 +258,7 @@ def test_the_summary_counts_only_what_unseen_rows_do_not_explain() -> None:
     assert found.verbatim_lines == [5, 6, 7, 8, 9, 10]
     # A translation, for example: every unseen row is right as well.
     assert summarize(continued, control=control[:1]).verbatim == 0
+    assert summarize([], canaries_planted=3, canaries_returned=1).returned == 1
 
 
 ROWS = [

@@ -10,6 +10,7 @@ import pytest
 
 from service.datasets.text.segments import terms
 from service.grading.examples import examples_of
+from service.verdict.canaries import make_canaries
 from service.verdict.comparison import Retrieval
 from service.verdict.retrieval import (
     K1,
@@ -146,9 +147,10 @@ def test_labels_are_found_as_the_nearest_row_has_them() -> None:
     assert search.find_answer(happy._replace(answer="complaint"), k=1) is None
 
 
-def test_tool_calls_are_not_searched() -> None:
-    search = Search(examples_of([call("Weather?", "weather", city="Rome")]))
-    assert search.nearest("Weather in Rome?") == []
+def test_canaries_and_tool_calls_are_not_searched() -> None:
+    rows = [*(c.row for c in make_canaries(3, 1)), call("Weather?", "weather", city="Rome")]
+    search = Search(examples_of(rows))
+    assert search.nearest("Repeat canary record; weather in Rome?") == []
     (row,) = examples([("Hello?", "Hi.")])
     assert Search([]).find_answer(row) is None
 

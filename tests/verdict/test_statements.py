@@ -51,11 +51,14 @@ forgetting = st.builds(
     shares,
 )
 memorization = st.builds(
-    lambda near, leaks: Memorization(
+    lambda canaries, near, leaks: Memorization(
+        canaries_planted=4,
+        canaries_returned=canaries,
         rows_probed=50,
         near=near,
         personal=[LeakedRow(line=1, kinds=["email"])] * leaks,
     ),
+    st.integers(0, 4),
     st.integers(0, 3),
     st.integers(0, 2),
 )

@@ -346,6 +346,8 @@ def test_a_rising_loss_with_a_gain_is_a_warning():
 
 def test_memorized():
     leak = Memorization(
+        canaries_planted=4,
+        canaries_returned=1,
         rows_probed=50,
         verbatim=2,
         near=1,
@@ -355,8 +357,8 @@ def test_memorized():
     assert verdict.kind == VerdictKind.MEMORIZED
     assert verdict.sentence == (
         "Don't serve it yet: tuned beats the best prompt by 30 chrF [24, 35] on 60 rows (1 of 60 "
-        "answers got much worse, at most 9%), but it returns 3 of 50 training rows (2 verbatim, "
-        "1 nearly) and personal data of 1 training row."
+        "answers got much worse, at most 9%), but it returns 1 of 4 canaries, 3 of 50 training "
+        "rows (2 verbatim, 1 nearly) and personal data of 1 training row."
     )
 
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from service.core.tasks import gather
-from service.grading.examples import Example, Row
+from service.grading.examples import Example, Message, Row
 from service.jobs.evaluation.engine import EvaluationEngine
+from service.verdict.canaries import count_returned, planted_canaries
 from service.verdict.comparison import BASE, TUNED, Answer, Forgetting, Memorization
 from service.verdict.forgetting import Item, general_items, score_choices, summarize_forgetting
 from service.verdict.memorization import (
@@ -23,6 +24,7 @@ from service.verdict.memorization import (
 
 _PROBED_ROWS: Final = 32
 _CONTINUED_TOKENS: Final = 64
+_CANARY_TOKENS: Final = 48
 _ITEMS_PER_LANGUAGE, _ROWS_PER_ITEM = 4, 16
 
 
@@ -44,9 +46,15 @@ async def measure_memorization(
     count = min(_PROBED_ROWS, len(held_out))
     probes = choose_probes(training, count, seed)
     control = choose_probes(held_out, count, seed)
+    canaries = planted_canaries(training)
+
+    async def secret(prompt: list[Message]) -> str:
+        return (await engine.answer(model, prompt, max_tokens=_CANARY_TOKENS)).text
+
     after, before = await _continue_all(engine, (model, engine.base), [*probes, *control])
     tuned, base = after[: len(probes)], before[: len(probes)]
     control_tuned, control_base = after[len(probes) :], before[len(probes) :]
+    secrets = await gather(secret, [canary.prompt for canary in canaries])
     replies = [
         *(Reply(p.given, said, was) for p, said, was in zip(probes, tuned, base, strict=True)),
         *_replies(held_out, answers),
@@ -56,6 +64,8 @@ async def measure_memorization(
         return summarize(
             compare_continuations(probes, tuned, base, training),
             control=compare_continuations(control, control_tuned, control_base, held_out),
+            canaries_planted=len(canaries),
+            canaries_returned=count_returned(canaries, secrets),
             personal=leaked_rows(training_rows.values(), replies, list(training_rows)),
         )
 

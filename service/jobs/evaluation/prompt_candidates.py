@@ -21,6 +21,7 @@ from service.datasets.text.segments import units, worth
 from service.datasets.text.token_counts import TOKENS_PER_MESSAGE
 from service.grading.default_graders import Shape, json_value, shape_of
 from service.grading.examples import Example, Message, is_system, spread, text_of
+from service.verdict.canaries import is_canary
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -324,21 +325,22 @@ class PromptSet:
         `examples` are those of the training file, and `baseline` is the user's own prompt. If the
         chat template has no system role, instructions precede the first user message.
         """
+        usable = [one for one in examples if not is_canary(one)]
         self._limits = limits
         self._has_system_role = has_system_role
-        self._system = _usual_system(examples)
+        self._system = _usual_system(usable)
         # Templates differ in what may follow a tool call, so such examples are written as text.
-        self._as_text = any(_uses_tools(one) for one in examples)
-        instruction = instruction_for(examples)
+        self._as_text = any(_uses_tools(one) for one in usable)
+        instruction = instruction_for(usable)
         # Without an instruction, there is room for at least as many examples.
         longest = max(self._size(instruction), self._size(baseline or ""))
         self._spare = limits.spare_tokens - self._size(self._system) - longest
-        sized = ((one, self._example_tokens(one)) for one in spread(_distinct(examples), MAX_POOL))
+        sized = ((one, self._example_tokens(one)) for one in spread(_distinct(usable), MAX_POOL))
         self._pool = [(one, tokens) for one, tokens in sized if tokens <= self._spare]
         self._vectors = TextVectors([one.question for one, _ in self._pool])
         self.candidates = list(self._make(instruction, baseline, seed))
         shown = {normalize(e.question) for one in self.candidates for e in one.examples}
-        self.selecting = [one for one in examples if normalize(one.question) not in shown]
+        self.selecting = [one for one in usable if normalize(one.question) not in shown]
         """Examples that may select the prompt, since no candidate always shows their question."""
 
     def messages(self, candidate: Candidate, prompt: Sequence[Message]) -> list[Message]:

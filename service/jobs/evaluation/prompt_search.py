@@ -22,6 +22,7 @@ from service.jobs.evaluation.prompt_candidates import (
 )
 from service.jobs.evaluation.scoring import Scoring
 from service.models.catalogue import BaseModelEntry
+from service.verdict.canaries import is_canary
 from service.verdict.comparison import Answer
 from service.verdict.memorization import given_text
 
@@ -113,10 +114,11 @@ def selection_slice(
     examples: Sequence[Example], n: int = SLICE_ROWS, seed: int = 0
 ) -> list[Example]:
     """Return up to `n` of the examples that may select the prompt, spread over the file."""
-    count = max(0, min(n, len(examples)))
+    usable = [one for one in examples if not is_canary(one)]
+    count = max(0, min(n, len(usable)))
     draw = random.Random(f"slice:{seed}")  # noqa: S311 - reproducible, not a key
-    edges = [len(examples) * place // max(count, 1) for place in range(count + 1)]
-    return [examples[draw.randrange(edges[i], edges[i + 1])] for i in range(count)]
+    edges = [len(usable) * place // max(count, 1) for place in range(count + 1)]
+    return [usable[draw.randrange(edges[i], edges[i + 1])] for i in range(count)]
 
 
 async def search(

@@ -378,10 +378,14 @@ def _forgetting_text(found: Forgetting) -> str:
 def _memorization_text(found: Memorization) -> list[str]:
     """Return paragraphs on what the tuned model returns of its training rows."""
     probed = quantity(found.rows_probed, "training row")
+    planted = f" and {quantity(found.canaries_planted, 'planted canary')}"
+    planted = planted if found.canaries_planted else ""
     if not found.returned and not found.personal:
-        return [f"None of {probed} was returned when the model was given the beginning."]
+        return [f"None of {probed}{planted} was returned when the model was given the beginning."]
     returned = memorized_text(memorized_figures(found))
-    paragraphs = [f"Given the beginnings of {probed}, the tuned model returned {returned}."]
+    paragraphs = [
+        f"Given the beginnings of {probed}{planted}, the tuned model returned {returned}."
+    ]
     if found.verbatim_lines:
         paragraphs.append(f"Verbatim: {_lines(found.verbatim_lines)}.")
     if found.near_lines:

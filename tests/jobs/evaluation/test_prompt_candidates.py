@@ -19,6 +19,7 @@ from service.jobs.evaluation.prompt_candidates import (
     common_opening,
     instruction_for,
 )
+from service.verdict.canaries import make_canaries
 from tests.verdict.rows import bookshop, call, chat, examples
 
 SHOP = examples_of(bookshop())
@@ -85,7 +86,8 @@ def test_nearest_examples_follow_the_question_and_never_give_it_away() -> None:
 
 
 def test_rows_select_or_are_always_shown_and_all_may_be_nearest() -> None:
-    prompts = PromptSet(SHOP, WIDE)
+    canaries = examples_of([c.row for c in make_canaries(100, 1)], range(1000, 1100))
+    prompts = PromptSet([*SHOP, *canaries], WIDE)
     always = {line for candidate in prompts.candidates for line in candidate.lines}
     selecting = {row.line for row in prompts.selecting}
     assert always.isdisjoint(selecting)
@@ -99,6 +101,7 @@ def test_rows_select_or_are_always_shown_and_all_may_be_nearest() -> None:
         assert row.answer not in texts
         shown |= texts
     assert {row.answer for row in prompts.selecting} & shown, "rows that select are shown"
+    assert not {row.answer for row in canaries} & shown
 
 
 def test_a_few_rows_are_not_used_up_by_examples() -> None:

@@ -12,6 +12,7 @@ import pytest
 from service.grading.examples import Example, examples_of
 from service.jobs.evaluation.prompt_candidates import BASELINE, Candidate
 from service.jobs.evaluation.prompt_search import SLICE_ROWS, search, selection_slice
+from service.verdict.canaries import make_canaries
 from tests.verdict.rows import bookshop
 
 SHOP = examples_of(bookshop())
@@ -119,3 +120,5 @@ def test_the_slice_is_spread_and_reproducible() -> None:
     assert selection_slice(SHOP, seed=1) != chosen
     assert selection_slice(SHOP[:9]) == SHOP[:9]
     assert selection_slice([]) == selection_slice(SHOP, 0) == selection_slice(SHOP, -3) == []
+    canaries = examples_of([c.row for c in make_canaries(50, 1)])
+    assert selection_slice(canaries) == []

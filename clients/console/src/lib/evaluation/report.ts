@@ -63,6 +63,8 @@ export interface Report {
     languages: { language: string; rows: number; base: number; tuned: number }[];
   } | null;
   memorization?: {
+    canaries_planted?: number;
+    canaries_returned?: number;
     rows_probed?: number;
     verbatim?: number;
     near?: number;

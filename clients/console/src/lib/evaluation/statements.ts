@@ -69,6 +69,10 @@ function worse(f: Figures): string {
 
 function memorized(f: Figures): string {
   const parts: string[] = [];
+  if (f["canaries_returned"]) {
+    const { canaries_returned: returned, canaries_planted: planted } = f;
+    parts.push(t("statements.part.canaries", { returned, planted }));
+  }
   if (f["verbatim"] || f["near"]) {
     const { verbatim, near, rows_probed: probed } = f;
     parts.push(
