@@ -37,7 +37,8 @@ _JAPANESE: Final = _addresses(
     (?:東京都|北海道|京都府|大阪府|(?:神奈川|和歌山|鹿児島|[一-龥]{{2}})県)
     [一-龥ぁ-んァ-ヶ々]{{1,8}}?[市区郡町村][一-龥ぁ-んァ-ヶ々\d-]{{0,20}}?
     {_NUMERAL}(?:丁目|番地?|号|-\d{{1,4}})(?:-?{_NUMERAL}(?:丁目|番地?|号)?){{0,4}}{_JA_BUILDING}
-    |(?:〒\ ?\d{{3}}-?\d{{4}}\ {{0,2}})?(?:(?:(?![在于於到住至寄给給])[一-龥]){{1,4}}市(?:[一-龥]{{1,3}}区)?|[一-龥]{{1,3}}区)
+    |(?:〒\ ?\d{{3}}-?\d{{4}}\ {{0,2}})?(?:(?:(?![在于於到住至寄给給])[一-龥]){{1,4}}市
+    (?:[一-龥]{{1,3}}区)?|[一-龥]{{1,3}}区)
     (?!域|間|分|画|別|切)[一-龥ァ-ヶ々][一-龥ぁ-んァ-ヶ々]{{0,9}}\d{{1,4}}
     (?:丁目|番地?|-\d{{1,4}}-\d{{1,4}})(?:-?\d{{1,4}}(?:番地?|号)?){{0,4}}{_JA_BUILDING}
     |〒\ ?\d{{3}}-?\d{{4}}(?:\ {{0,2}}[一-龥ぁ-んァ-ヶ々\d-]{{4,40}})?""",
@@ -62,7 +63,8 @@ _KOREAN: Final = _addresses(
     r"""(?:서울|부산|대구|인천|광주|대전|울산|세종|경기|강원|충청[남북]|충[남북]|전라[남북]|전[남북]|경상[남북]|경[남북]|제주)
     (?:특별시|광역시|특별자치[시도]|도|시)?\ (?:[가-힣]{1,6}[시군구]\ ){1,2}
     (?:[가-힣\d]{1,12}(?:읍|면|동|로|길|가|리)\ ?){1,3}\d{1,5}(?:-\d{1,4})?(?:번지|번길\ ?\d{1,4})?
-    (?:,?\ [가-힣A-Z\d]{1,12}(?:아파트|빌라|빌딩|타워|오피스텔|맨션)|,?\ [가-힣A-Z\d]{2,12}(?=\ \d{1,4}[동호층]))?
+    (?:,?\ [가-힣A-Z\d]{1,12}(?:아파트|빌라|빌딩|타워|오피스텔|맨션)|,?\ [가-힣A-Z\d]{2,12}
+    (?=\ \d{1,4}[동호층]))?
     (?:,?\ ?\d{1,4}(?:동|호|층)){0,3}""",
 )
 _THAI: Final = _addresses(
@@ -172,7 +174,8 @@ _ENGLISH: Final = _addresses(
     (?:,?\ (?:Apt|Unit|Suite|Ste|Flat)\.?\ ?\w{{1,6}})?
     (?:,\ [A-Z][a-z]{{1,20}}(?:\ [A-Z][a-z]{{1,20}}){{0,2}}){{1,2}},
     \ (?:[A-Z]{{2}}\ \d{{5}}(?:-\d{{4}})?|[A-Z]{{1,2}}\d[A-Z\d]?\ \d[A-Z]{{2}})\b
-    |(?:(?:Flat|Unit|Apartment)\ \w{{1,4}},\ )?(?<![\d/])\b\d{{1,4}}[A-Za-z]?(?:\ [A-Z][\w'’.]{{1,20}}){{1,4}}
+    |(?:(?:Flat|Unit|Apartment)\ \w{{1,4}},\ )?(?<![\d/])\b\d{{1,4}}[A-Za-z]?
+    (?:\ [A-Z][\w'’.]{{1,20}}){{1,4}}
     (?:,\ [A-Z][A-Za-z-]{{1,20}}(?:\ [A-Z][a-z]{{1,20}}){{0,2}}){{1,3}},?
     \ [A-Z]{{1,2}}\d[A-Z\d]?\ \d[A-Z]{{2}}\b
     |(?<![\d/])\b\d{{1,5}}(?:/\d{{1,4}})?[A-Z]?
@@ -185,22 +188,26 @@ _ENGLISH: Final = _addresses(
 )
 _EU_TOWN: Final = (
     r"(?:(?:St|S)\.\ )?[A-ZÀ-Ý][\wÀ-ÿ'’-]{1,24}"
-    r"(?:\ (?:(?:am|an|im|in|bei|der|de|la|le|sur|en|del|di|do|da|dos)\ ){0,2}[A-ZÀ-Ý][\wÀ-ÿ'’-]{1,20}){0,2}"
+    r"(?:\ (?:(?:am|an|im|in|bei|der|de|la|le|sur|en|del|di|do|da"
+    r"|dos)\ ){0,2}[A-ZÀ-Ý][\wÀ-ÿ'’-]{1,20}){0,2}"
 )
 _EUROPEAN: Final = _addresses(
-    r"\b(?:Am|An der|Im|In der|Zum|Zur|Auf de[rm]) [A-Z]|(?i:stra(?:ß|ss)e|str\.|platz|weg|allee|gasse|ring|ufer|\brue|avenue|boulevard|chemin|place|impasse"
+    r"\b(?:Am|An der|Im|In der|Zum|Zur|Auf de[rm]) [A-Z]|(?i:stra(?:ß|ss)e|str\.|platz|weg"
+    r"|allee|gasse|ring|ufer|\brue|avenue|boulevard|chemin|place|impasse"
     r"|\bcalle|avenida|plaza|paseo|camino|\brua|travessa|alameda|\bvia|viale|piazza)",
     rf"""(?:[A-ZÄÖÜ][\wÄÖÜäöüß-]{{1,24}}(?:stra(?:ß|ss)e|str\.|platz|weg|allee|gasse|ring|ufer)
     |[A-ZÄÖÜ][\wäöüß-]{{2,20}}[\ -](?:Stra(?:ß|ss)e|Str\.|Platz|Weg|Allee|Gasse|Ring))
     \ \d{{1,4}}\ ?[a-z]?\b
     (?:,?\s{{1,2}}(?:D-)?\d{{4,5}}\ {_EU_TOWN})?
-    |(?:Am|An\ der|Im|In\ der|Zum|Zur|Auf\ de[rm])\ {_EU_TOWN}\ \d{{1,4}}\ ?[a-z]?,?\s{{1,2}}(?:D-)?\d{{4,5}}\ {_EU_TOWN}
+    |(?:Am|An\ der|Im|In\ der|Zum|Zur|Auf\ de[rm])\ {_EU_TOWN}\ \d{{1,3}}\ ?[a-z]?,?\s{{1,2}}
+    (?:D-)?\d{{4,5}}\ {_EU_TOWN}
     |\d{{1,4}}(?:\ ?(?:bis|ter))?,?\ (?:rue|avenue|boulevard|chemin|place|impasse|allée|quai)
     \ [^\n,;.]{{3,40}}
     (?:,\s\d{{5}}\ {_EU_TOWN})?
     |(?:Calle|C/|Avenida|Av\.|Plaza|Paseo|Camino|Rua|R\.|Travessa|Alameda|Via|Viale|Piazza)
     \ [^\n,;.\d]{{3,40}},?
-    \ (?:n[.º°o]{{1,2}}\ ?)?\d{{1,5}}(?:,\ (?!\d{{4,5}}\b)[^\n,;]{{2,30}}(?=,)){{0,4}}(?:,\ {_EU_TOWN})?
+    \ (?:n[.º°o]{{1,2}}\ ?)?\d{{1,5}}(?:,\ (?!\d{{4,5}}\b)[^\n,;]{{2,30}}(?=,)){{0,4}}
+    (?:,\ {_EU_TOWN})?
     (?:,?\ \d{{4,5}}(?:-\d{{3}})?(?:\ {_EU_TOWN})?)?""",
 )
 _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {

@@ -23,7 +23,12 @@ from service.datasets.personal_data.kinds import (
     guards_of,
     patterns_of,
 )
-from service.datasets.personal_data.names_by_list import EATERIES, KOREAN_FAMILIES, ZH_FAMILY
+from service.datasets.personal_data.names_by_list import (
+    EATERIES,
+    KOREAN_FAMILIES,
+    ZH_FAMILY,
+    find_latin_names,
+)
 
 _TITLES = frozenset(
     [
@@ -237,8 +242,7 @@ _RELATIVES: Final = (
     "|manager|doctor|lawyer|landlord|neighbou?r|partner|assistant|nanny|teacher"
 )
 _PARTIES: Final = (
-    "beneficiary|payee|claimant|applicant|borrower|guarantor|nominee|policyholder|account holder"
-    "|cardholder|passenger"
+    "beneficiary|payee|claimant|borrower|guarantor|nominee|policyholder|account holder"
 )
 _KM_NAME: Final = r"(?!និង|អ្នក|គឺ|សូម)[ក-៓]{2,12} [ក-៓]{2,14}(?![ក-៓])"
 
@@ -280,8 +284,8 @@ _ANY: Final = GuardedPattern(
 )
 # Names in lists and tables, in a text of any language.
 _LIST_OF_PERSONS: Final = (
-    "Attendees|Participants|Present|Apologies|Absent|Passengers|Invitees|Guests|Team members|Witnesses|Peserta|Hadir"
-    "|Asistentes|Participantes|Teilnehmer(?:innen)?|Anwesend|Participants|Présents|Excusés|Presenti|Presentes"
+    "Attendees|Participants|Apologies|Invitees|Witnesses|Peserta rapat|Asistentes|Participantes"
+    "|Teilnehmer(?:innen)?|Anwesend|Présents|Excusés"
 )
 _PERSON_COLUMN: Final = (
     "name|employee|customer|patient|student|tenant|member|guest|passenger|staff|teacher|owner|driver|nama|karyawan|siswa|nombre|nom"
@@ -289,21 +293,20 @@ _PERSON_COLUMN: Final = (
 )
 _LIST_NAME: Final = (
     rf"{_NOT_NAMES}[A-ZÀ-ÖØ-ÞĐ][^\W\d_]*(?:['’-][^\W\d_]+)?"
-    rf"(?: (?:(?:de la|de|del|da|van der|van|von|bin|binti|al|el) )?{_NOT_NAMES}[A-ZÀ-ÖØ-ÞĐ][^\W\d_]*(?:['’.-][^\W\d_]*)?){{1,4}}"
+    rf"(?: (?:(?:de la|de|del|da|van der|van|von|bin|binti|al"
+    rf"|el) )?{_NOT_NAMES}[A-ZÀ-ÖØ-ÞĐ][^\W\d_]*(?:['’.-][^\W\d_]*)?){{1,4}}"
 )
 _IN_LIST: Final = re.compile(_LIST_NAME)
 _LISTED: Final = GuardedPattern(
     rf"(?:{_LIST_OF_PERSONS}): ?[A-ZÀ-Þ]",
-    rf"\b(?:{_LIST_OF_PERSONS}): ?({_LIST_NAME}(?:(?:, (?:and )?|; | and | & ){_LIST_NAME}){{0,30}})(?=[.\n;(]|$)",
+    rf"\b(?:{_LIST_OF_PERSONS}): ?({_LIST_NAME}(?:(?:, (?:and )?|; | and "
+    rf"| & ){_LIST_NAME}){{0,30}})(?=[.\n;(]|$)",
 )
 _OF_PERSONS: Final = re.compile(
-    rf"^\s*(?:(?:full|first|last|customer|employee|patient|student) )?({_PERSON_COLUMN})(?: name)?\s*$", re.IGNORECASE
-)
-_ABOUT_PERSONS: Final = re.compile(
-    "role|e-?mail|phone|dep(?:t|artment)|team|^ ?age|salary|birth|class|grade|position|address|telepon|correo|courriel|telefon",
+    rf"^\s*(?:(?:full|first|last|customer|employee|patient"
+    rf"|student) )?(?:{_PERSON_COLUMN})(?: name)?\s*$",
     re.IGNORECASE,
 )
-_ANY_NAME: Final = frozenset({"name", "Name", "nama", "Nama", "nombre", "Nombre", "nom", "Nom", "nome", "Nome"})
 _TABLE_HEAD: Final = re.compile(r"^\|?[^\n|]*\|[^\n]*\n\|?[ :-]*-[ :|-]*\n", re.MULTILINE)
 _TABLE_SIGN: Final = rf"(?i:\|\s*(?:[a-z]+ )?(?:{_PERSON_COLUMN})(?: name)?\s*\|)"
 _TABLE_ROW: Final = re.compile(r"^[^\n|]*\|[^\n]*$", re.MULTILINE)
@@ -316,18 +319,13 @@ _AR_NAME: Final = rf"{_AR}(?: (?:بن|بنت|آل|عبد|أبو))? {_AR}(?![ء-�
 _BN_NAME: Final = "[ঀ-৺]{2,16} [ঀ-৺]{2,16}(?: (?:খাতুন|বেগম|ইসলাম|রহমান|হোসেন|আক্তার))?(?![ঀ-৺])"
 
 
-def _european(
-    *, titles: str, told: str, labels: str, closings: str, relatives: str
-) -> tuple[GuardedPattern]:
+def _european(*, titles: str, told: str, labels: str, relatives: str) -> tuple[GuardedPattern]:
     """Return the pattern of names after words for persons in a European language."""
-    told = f"(?:{told}) ?"
     return (
         GuardedPattern(
-            rf"\b(?:{titles}) |{told}|(?:{labels}) ?:|(?:{closings}),?\s|{relatives}",
+            rf"\b(?:{titles}) |{told}|(?:{labels}) ?:|{relatives}",
             rf"\b(?:{titles})(?: (?:Dr|Prof)\.)* ({_NAME})",
-            rf"\b{told}({_FULL_NAME})(?=[,.!\n]|$| (?:de|da|aus|von|vom|et|e|y|und)\b)",
-            rf"\b(?:(?:{labels}) ?:|{relatives},?) ({_FULL_NAME})",
-            rf"(?:{closings}),?\s{{1,2}}({_FULL_NAME})(?=\s*(?:\n|$))",
+            rf"\b(?:{told}|(?:{labels}) ?:|{relatives},?) ({_FULL_NAME})",
         ),
     )
 
@@ -336,7 +334,8 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "ar": (
         GuardedPattern(
             "سم|أنا |انا |معك|تحياتي|السيد|دكتور|أستاذ|عميل|مريض",
-            rf"(?:أنا|انا|معك|معكم|تحياتي،?) ((?:{_AR_GIVEN})(?: (?:بن|عبد|أبو))?(?: {_AR}){{0,2}} ال[ء-ي]{{3,12}})",
+            rf"(?:أنا|انا|معك|معكم|تحياتي،?) ((?:{_AR_GIVEN})(?! الله)(?: (?:بن|عبد"
+            rf"|أبو))?(?: {_AR}){{0,2}} ال[ء-ي]{{3,12}})",
             rf"(?:اسمي|(?:ال)?(?:سيد|دكتور|أستاذ|مهندس|عميل|مريض)ة?"
             rf"|(?:ال)?اسم(?: الكامل)? ?[::]) ({_AR_NAME})",
         ),
@@ -355,38 +354,33 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     ),
     "de": _european(
         titles=r"Herrn?|Frau",
-        told="[Mm]ein Name ist|[Ii]ch heiße|[Hh]ier (?:spricht|ist)",
+        told="[Mm]ein Name ist|[Ii]ch heiße|[Hh]ier spricht",
         labels="Kundi?n?e?|Patient(?:in)?|Name|Empfänger(?:in)?",
-        closings="Grüßen|Grüße|Gruß|MfG|VG|LG",
         relatives="[Mm]eine?[mnrs]? (?:Frau|Mann|Tochter|Sohn|Mutter|Vater|Schwester|Bruder)",
     ),
     "fr": _european(
         titles="Monsieur|Madame|Mademoiselle",
-        told="m['’]appelle|[Mm]on nom est|s['’]appelle|[Jj]e suis",
+        told="m['’]appelle|[Mm]on nom est",
         labels="Cliente?|Patiente?|Nom|Destinataire",
-        closings="[Cc]ordialement|[Ss]alutations|[Bb]ien à vous|[Mm]erci",
         relatives="(?:mon|ma) (?:mari|femme|fille|fils|mère|père|sœur|frère|conjointe?|collègue)",
     ),
     "es": _european(
         titles=r"[Ss]eñora?|[Ss]eñorita|Sra?\.|Don|Doña",
-        told="[Mm]e llamo|[Ss]e llama|[Mm]i nombre es|[Hh]abla|[Ss]oy",
+        told="[Mm]e llamo|[Mm]i nombre es",
         labels="Clienta?e?|Paciente|Nombre|Destinatario",
-        closings="[Ss]aludos|[Aa]tentamente|[Gg]racias",
-        relatives="(?:mi|su) (?:espos[oa]|marido|mujer|hij[oa]|madre|padre|herman[oa]|compañer[oa])",
+        relatives="(?:mi|su) (?:espos[oa]|marido|mujer|hij[oa]|madre|padre|herman[oa])",
     ),
     "pt": _european(
         titles=r"[Ss]enhora?|Sra?\.|Dona",
-        told="[Mm]eu nome é|[Mm]e chamo|[Aa]qui é [oa]?|[Ss]ou [oa]?",
+        told="[Mm]eu nome é|[Mm]e chamo",
         labels="Cliente|Paciente|Nome|Destinatário",
-        closings="[Aa]tenciosamente|[Oo]brigad[oa]|[Aa]braços?",
-        relatives="(?:meu|minha|[oa]) (?:espos[oa]|marido|mulher|filh[oa]|mãe|pai|irmão|irmã|atendente)",
+        relatives="(?:meu|minha) (?:espos[oa]|marido|mulher|filh[oa]|mãe|pai|irmão|irmã)",
     ),
     "it": _european(
         titles=r"[Ss]ignora?|Sig\.|Sig\.ra",
-        told="[Mm]i chiamo|[Ss]i chiama|[Ss]ono",
+        told="[Mm]i chiamo",
         labels="Cliente|Paziente|Nome|Destinatario",
-        closings="[Ss]aluti|[Gg]razie",
-        relatives="(?:mi[oa]|il|la) (?:moglie|marito|figli[oa]|madre|padre|sorella|fratello|tecnico|collega)",
+        relatives="mi[oa] (?:moglie|marito|figli[oa]|madre|padre|sorella|fratello)",
     ),
     "en": (_ENGLISH,),
     "tl": (
@@ -468,7 +462,8 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "ja": (
         GuardedPattern(
             "カナ|がな|名義|[ァ-ヶー]・[ァ-ヶー]|ローマ字|英字",
-            r"(?:ローマ字|英字)(?:表記)?[)）]?[:：は\s]?\s?([A-Z]{2,12}[ \u3000][A-Z]{2,12})(?![A-Z])",
+            r"(?:ローマ字"
+            r"|英字)(?:表記)?[)）]?[:：は\s]?\s?([A-Z]{2,12}[ \u3000][A-Z]{2,12})(?![A-Z])",
             "([ァ-ヶー]{2,10}(?:・[ァ-ヶー]{1,10}){1,3})(?=さん|様|氏|です|と申|くん)",
             r"(?:(?:フリ|ふり)(?:ガナ|がな)|カナ\)?"
             r"|名義人?)[:：\s]\s?([ァ-ヶーぁ-ん]{2,8}[ \u3000][ァ-ヶーぁ-ん]{2,8})",
@@ -477,7 +472,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "km": (
         GuardedPattern(
             "អតិថិជន|ឈ្មោះ|៖|លោក|អ្នកស្រី|កញ្ញា",
-            rf"(?:(?:ខ្ញុំ|អតិថិជន|គាត់|នាង)ឈ្មោះ|ឈ្មោះ(?:របស់ខ្ញុំ|អតិថិជន|អ្នកទទួល)?(?:គឺ|៖|:)?"
+            rf"(?:(?:ខ្ញុំ|អតិថិជន|គាត់|នាង)ឈ្មោះ|ឈ្មោះ(?:របស់ខ្ញុំ|អតិថិជន|អ្នកទទួល)?(?:គឺ|៖|:)|(?<=\d )ឈ្មោះ"
             rf"|(?:អតិថិជន|អ្នកទទួល)៖?|លោកស្រី|លោក|អ្នកស្រី|កញ្ញា) ({_KM_NAME})",
         ),
     ),
@@ -509,31 +504,37 @@ def find_names_by_pattern(text: str, languages: Iterable[str]) -> Iterator[tuple
 
 
 def _names_in_table(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the names in the columns for persons of a Markdown table."""
-    columns: list[int] = []
-    for head in _TABLE_HEAD.finditer(text):
-        cells = head[0].partition("\n")[0].split("|")
-        of_things = not any(_ABOUT_PERSONS.search(cell) for cell in cells)
-        columns = [
-            at
-            for at, cell in enumerate(cells)
-            if (said := _OF_PERSONS.search(cell)) and not (of_things and said[1] in _ANY_NAME)
-        ]
-        for row in _TABLE_ROW.finditer(text, head.end()):
-            start = row.start()
-            for at, cell in enumerate(row[0].split("|")):
-                name = _IN_LIST.fullmatch(cell.strip())
-                if name and at in columns:
-                    start_of_name = start + cell.index(name[0])
-                    yield start_of_name, start_of_name + len(name[0])
-                start += len(cell) + 1
+    """Yield the names in the columns for persons of a Markdown table.
+
+    A column with a name that a list has is full of names.
+    """
+    head = _TABLE_HEAD.search(text)
+    if head is None:
         return
+    rows = list(_TABLE_ROW.finditer(text, head.end()))
+    for column, title in enumerate(head[0].partition("\n")[0].split("|")):
+        if _OF_PERSONS.search(title):
+            cells = [cell for row in rows if (cell := _cell(row, column))]
+            if any(next(find_latin_names(text[start:end]), None) for start, end in cells):
+                yield from (span for span in cells if _IN_LIST.fullmatch(text, *span))
+
+
+def _cell(row: re.Match[str], column: int) -> tuple[int, int] | None:
+    """Return the position of the text in a column of a row, if it has the column."""
+    cells = row[0].split("|")
+    if column >= len(cells):
+        return None
+    start = row.start() + len("|".join(cells[:column])) + min(column, 1)
+    start += len(cells[column]) - len(cells[column].lstrip())
+    return start, start + len(cells[column].strip())
 
 
 def name_signs(languages: Iterable[str]) -> str:
     """Return a pattern of words next to names in the languages. It may be empty."""
     own = guards_of(_BY_LANGUAGE, languages)
-    return "|".join(filter(None, (_ANY.guard.patterns[0], _LISTED.guard.patterns[0], _TABLE_SIGN, own)))
+    return "|".join(
+        filter(None, (_ANY.guard.patterns[0], _LISTED.guard.patterns[0], _TABLE_SIGN, own))
+    )
 
 
 def may_name_someone(text: str) -> bool:

@@ -631,13 +631,18 @@ _LATIN_BEFORE: Final = re.compile(
     r"|daughter|owner|name) of|\b(?:my|his|her|our|their) \w{3,12}(?: is)?,?"
     r"|\b(?:emplead[oa]|clienta?|client[ei]|paciente|usuari[oa]|titular|beneficiari[oa]|inquilin[oa]|compañer[oa]|salariée?|locataire|bénéficiaire"
     r"|patiente?|(?:benutzer|kund|patient|mieter|kolleg|mitarbeiter|antragsteller)(?:in|e|en)?|funcionári[oa]|alun[oa]"
-    r"|dipendente|paziente|inquilino)|(?:regards|best"
+    r"|dipendente|paziente|inquilino|applicant|cardholder|hier ist|je suis|s['’]appelle"
+    r"|se llama|habla|soy|aqui é [oa]?|sou [oa]?"
+    r"|sono|tecnico|técnico|atendente|(?:mit |viele |liebe |beste |freundlichen? )+gr(?:üßen"
+    r"|üße|uß)|mfg|cordialement|salutations|merci"
+    r"|saludos|atentamente|gracias|atenciosamente|obrigad[oa]|saluti|grazie)[,\s]?|(?:regards|best"
     r"|cheers|sincerely|thanks),?\n)"
     r" ?$",
     re.IGNORECASE,
 )
 _LATIN_AFTER: Final = re.compile(
-    r"(?:['’]s)? (?:says?|said|called|emailed|phoned|wants?|requested|complained|reported|lives?|paid"
+    r"(?:['’]s)? (?:says?|said|called|emailed|phoned|wants?|requested|complained|reported"
+    r"|lives?|paid"
     r"|confirmed|ordered|asked (?:for"
     r"|if|about|to|us|me)|booked|submitted|signed|joined (?:us|the|our)|works|resigned|has not"
     r"|hasn't|did not|didn't"
