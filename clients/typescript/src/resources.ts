@@ -282,16 +282,6 @@ export class DatasetReports extends APIResource {
   cancel(id: string, options?: RequestOptions): APIPromise<T.DatasetReport> {
     return this.client.post(path`/dataset_reports/${id}/cancel`, options);
   }
-
-  /** List the changes of the status of a report, oldest first. */
-  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
-    return this.client.getPage(path`/dataset_reports/${id}/events`, options);
-  }
-
-  /** Yield its events as they happen, until the last one, across broken connections. */
-  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
-    return watchEvents(this.client, path`/dataset_reports/${id}/events`, options);
-  }
 }
 
 export interface DatasetPreviewsListParams extends PageParams {
@@ -368,16 +358,6 @@ export class DatasetPreviews extends APIResource {
   cancel(id: string, options?: RequestOptions): APIPromise<T.DatasetPreview> {
     return this.client.post(path`/dataset_previews/${id}/cancel`, options);
   }
-
-  /** List the changes of the status of a preview, oldest first. */
-  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
-    return this.client.getPage(path`/dataset_previews/${id}/events`, options);
-  }
-
-  /** Yield its events as they happen, until the last one, across broken connections. */
-  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
-    return watchEvents(this.client, path`/dataset_previews/${id}/events`, options);
-  }
 }
 
 export interface DatasetCleaningsListParams extends PageParams {
@@ -448,16 +428,6 @@ export class DatasetCleanings extends APIResource {
    */
   cancel(id: string, options?: RequestOptions): APIPromise<T.DatasetCleaning> {
     return this.client.post(path`/dataset_cleanings/${id}/cancel`, options);
-  }
-
-  /** List the changes of the status of a cleaning, oldest first. */
-  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
-    return this.client.getPage(path`/dataset_cleanings/${id}/events`, options);
-  }
-
-  /** Yield its events as they happen, until the last one, across broken connections. */
-  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
-    return watchEvents(this.client, path`/dataset_cleanings/${id}/events`, options);
   }
 }
 
@@ -564,16 +534,6 @@ export class DatasetDiffs extends APIResource {
   cancel(id: string, options?: RequestOptions): APIPromise<T.DatasetDiff> {
     return this.client.post(path`/dataset_diffs/${id}/cancel`, options);
   }
-
-  /** List the changes of the status of a diff, oldest first. */
-  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
-    return this.client.getPage(path`/dataset_diffs/${id}/events`, options);
-  }
-
-  /** Yield its events as they happen, until the last one, across broken connections. */
-  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
-    return watchEvents(this.client, path`/dataset_diffs/${id}/events`, options);
-  }
 }
 
 export interface DatasetMergesListParams extends PageParams {
@@ -644,16 +604,6 @@ export class DatasetMerges extends APIResource {
    */
   cancel(id: string, options?: RequestOptions): APIPromise<T.DatasetMerge> {
     return this.client.post(path`/dataset_merges/${id}/cancel`, options);
-  }
-
-  /** List the changes of the status of a merge, oldest first. */
-  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
-    return this.client.getPage(path`/dataset_merges/${id}/events`, options);
-  }
-
-  /** Yield its events as they happen, until the last one, across broken connections. */
-  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
-    return watchEvents(this.client, path`/dataset_merges/${id}/events`, options);
   }
 }
 
@@ -753,16 +703,6 @@ export class ModelImports extends APIResource {
    */
   cancel(id: string, options?: RequestOptions): APIPromise<T.ModelImport> {
     return this.client.post(path`/model_imports/${id}/cancel`, options);
-  }
-
-  /** List the changes of the status of an import, oldest first. */
-  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
-    return this.client.getPage(path`/model_imports/${id}/events`, options);
-  }
-
-  /** Yield its events as they happen, until the last one, across broken connections. */
-  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
-    return watchEvents(this.client, path`/model_imports/${id}/events`, options);
   }
 }
 
@@ -1139,16 +1079,6 @@ export class Advice extends APIResource {
   cancel(id: string, options?: RequestOptions): APIPromise<T.TrainingAdvice> {
     return this.client.post(path`/advice/${id}/cancel`, options);
   }
-
-  /** List the changes of the status of advice, oldest first. */
-  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
-    return this.client.getPage(path`/advice/${id}/events`, options);
-  }
-
-  /** Yield its events as they happen, until the last one, across broken connections. */
-  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
-    return watchEvents(this.client, path`/advice/${id}/events`, options);
-  }
 }
 
 export interface SweepsListParams extends PageParams {
@@ -1224,16 +1154,6 @@ export class Sweeps extends APIResource {
    */
   cancel(id: string, options?: RequestOptions): APIPromise<T.Sweep> {
     return this.client.post(path`/sweeps/${id}/cancel`, options);
-  }
-
-  /** List the changes of the status of a sweep, oldest first. */
-  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
-    return this.client.getPage(path`/sweeps/${id}/events`, options);
-  }
-
-  /** Yield its events as they happen, until the last one, across broken connections. */
-  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
-    return watchEvents(this.client, path`/sweeps/${id}/events`, options);
   }
 }
 
@@ -1393,16 +1313,6 @@ export class ModelExports extends APIResource {
    */
   cancel(id: string, options?: RequestOptions): APIPromise<T.ModelExport> {
     return this.client.post(path`/model_exports/${id}/cancel`, options);
-  }
-
-  /** List the changes of the status of an export, oldest first. */
-  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
-    return this.client.getPage(path`/model_exports/${id}/events`, options);
-  }
-
-  /** Yield its events as they happen, until the last one, across broken connections. */
-  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
-    return watchEvents(this.client, path`/model_exports/${id}/events`, options);
   }
 
   /**
@@ -1850,16 +1760,6 @@ export class Erasures extends APIResource {
   cancel(id: string, options?: RequestOptions): APIPromise<T.Erasure> {
     return this.client.post(path`/organization/erasures/${id}/cancel`, options);
   }
-
-  /** List the changes of the status of an erasure, oldest first. */
-  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
-    return this.client.getPage(path`/organization/erasures/${id}/events`, options);
-  }
-
-  /** Yield its events as they happen, until the last one, across broken connections. */
-  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
-    return watchEvents(this.client, path`/organization/erasures/${id}/events`, options);
-  }
 }
 
 export class AdminOrganization extends APIResource {
@@ -2162,16 +2062,6 @@ export class AliasChecks extends APIResource {
   cancel(id: string, options?: RequestOptions): APIPromise<T.AliasCheck> {
     return this.client.post(path`/alias_checks/${id}/cancel`, options);
   }
-
-  /** List the changes of the status of an alias check, oldest first. */
-  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
-    return this.client.getPage(path`/alias_checks/${id}/events`, options);
-  }
-
-  /** Yield its events as they happen, until the last one, across broken connections. */
-  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
-    return watchEvents(this.client, path`/alias_checks/${id}/events`, options);
-  }
 }
 
 export interface BatchesListParams extends PageParams {
@@ -2297,16 +2187,6 @@ export class DatasetGenerations extends APIResource {
    */
   cancel(id: string, options?: RequestOptions): APIPromise<T.DatasetGeneration> {
     return this.client.post(path`/dataset_generations/${id}/cancel`, options);
-  }
-
-  /** List the changes of the status of a generation, oldest first. */
-  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
-    return this.client.getPage(path`/dataset_generations/${id}/events`, options);
-  }
-
-  /** Yield its events as they happen, until the last one, across broken connections. */
-  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
-    return watchEvents(this.client, path`/dataset_generations/${id}/events`, options);
   }
 }
 

@@ -1493,6 +1493,8 @@ export interface DatasetCleaningResult {
   changed: Record<string, number>;
   /** Number of rows with changes. */
   changed_rows: number;
+  /** What the operator's model searched; null without one. */
+  model_search?: string | null;
 }
 
 /** Comparison of a training file with a later one. */
@@ -3364,8 +3366,6 @@ export interface LoraOptions {
   dropout?: number;
   /** Names of the modules to adapt, up to 32. Defaults to `"all-linear"`. */
   target_modules?: "all-linear" | string[] | null;
-  /** Whether to use DoRA. True is rejected because the serving engine cannot load DoRA adapters. */
-  use_dora?: boolean | null;
   /** Whether to scale the adapter by alpha / sqrt(r) instead of alpha / r. Suits high ranks. */
   use_rslora?: boolean | null;
 }
@@ -3846,25 +3846,6 @@ export interface OperationError {
   message: string;
   /** Parameter of the request that caused the failure, if one did. */
   param?: string | null;
-}
-
-/** A change of an operation. */
-export interface OperationEvent {
-  /** ID of the event. */
-  id: string;
-  object: "operation.event";
-  /** Time of the change, in Unix seconds. */
-  created_at: number;
-  /** What changed. Only a stream has events about `progress`. */
-  type: "status" | "progress";
-  /** ID of the operation. */
-  operation_id: string;
-  /** Status of the operation after the change. */
-  status: OperationStatus;
-  /** Progress of the operation, or null. */
-  progress: OperationProgress | null;
-  /** Reason for the status `failed`, or null. */
-  error: OperationError | null;
 }
 
 /** Progress of an operation. */
@@ -5972,6 +5953,8 @@ export interface DatasetReportContent {
   suitability?: ReportSuitability | null;
   /** What a text encoder found; null except in reports of earlier versions. */
   meaning?: ReportMeanings | null;
+  /** What the operator's model searched; null without one. */
+  model_search?: string | null;
 }
 
 /** Preview of a file: its first rows as read, and the format options that it allows. */

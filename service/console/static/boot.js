@@ -9,7 +9,7 @@ const element = document.currentScript.parentElement;
 
 import("/console/_app/immutable/entry/start.wdU7paUj.js").then(async (kit) => {
 kit.init(__sveltekit_1vzggm);
-const app = await import("/console/_app/immutable/entry/app.IUOWUR-_.js");
+const app = await import("/console/_app/immutable/entry/app.CzdJ7vFL.js");
 kit.start(app, element);
 });
 }

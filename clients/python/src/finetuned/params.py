@@ -425,7 +425,6 @@ class LoraOptions(TypedDict):
     alpha: NotRequired[int | Literal["auto"]]
     dropout: NotRequired[float]
     target_modules: NotRequired[Literal["all-linear"] | list[str] | None]
-    use_dora: NotRequired[bool | None]
     use_rslora: NotRequired[bool | None]
 
 

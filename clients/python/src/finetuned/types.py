@@ -1156,6 +1156,10 @@ class DatasetCleaningResult(ApiObject):
     """
     Number of rows with changes.
     """
+    model_search: str | None = None
+    """
+    What the operator's model searched; null without one.
+    """
 
 
 class DatasetDiffResult(ApiObject):
@@ -2762,10 +2766,6 @@ class LoraOptions(ApiObject):
     target_modules: Literal["all-linear"] | list[str] | None = None
     """
     Names of the modules to adapt, up to 32. Defaults to `"all-linear"`.
-    """
-    use_dora: bool | None = None
-    """
-    Whether to use DoRA. True is rejected because the serving engine cannot load DoRA adapters.
     """
     use_rslora: bool | None = None
     """
@@ -8631,45 +8631,6 @@ class CreatedApiKey(ApiObject):
     """
 
 
-class OperationEvent(ApiObject):
-    """
-    A change of an operation.
-    """
-
-    id: str
-    """
-    ID of the event.
-    """
-    object: Literal["operation.event"]
-    """
-    Type of the object. Always `operation.event`.
-    """
-    created_at: int
-    """
-    Time of the change, in Unix seconds.
-    """
-    type: Literal["status", "progress"]
-    """
-    What changed. Only a stream has events about `progress`.
-    """
-    operation_id: str
-    """
-    ID of the operation.
-    """
-    status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
-    """
-    Status of the operation after the change.
-    """
-    progress: OperationProgress | None
-    """
-    Progress of the operation, or null.
-    """
-    error: OperationError | None
-    """
-    Reason for the status `failed`, or null.
-    """
-
-
 class EvalRunOutputItemSample(ApiObject):
     """
     Prompt and answer of an item. Fields that are unknown for a given answer are empty or 0.
@@ -10684,6 +10645,10 @@ class DatasetReportContent(ApiObject):
     meaning: ReportMeanings | None = None
     """
     What a text encoder found; null except in reports of earlier versions.
+    """
+    model_search: str | None = None
+    """
+    What the operator's model searched; null without one.
     """
 
 

@@ -95,21 +95,6 @@ class AsyncAdviceBase(AsyncResource):
             types.TrainingAdvice, Request("POST", at("advice", id, "cancel"), options=options)
         )
 
-    def events(
-        self, id: str, **options: Unpack[RequestOptions]
-    ) -> AsyncPaginator[types.OperationEvent]:
-        """List the changes of the status of advice, oldest first.
-
-        With `stream=true`, the response is a stream of server-sent events about the status and the
-        progress, which ends with `data: [DONE]` after the operation has ended.
-
-        Args:
-            id: ID of the advice.
-        """
-        return self._transport.pages(
-            types.OperationEvent, Request("GET", at("advice", id, "events"), options=options)
-        )
-
     def list(
         self,
         *,
@@ -194,5 +179,4 @@ class AsyncAdviceWithRawResponse:
         self.retrieve = async_raw(resource.retrieve)
         self.delete = async_raw(resource.delete)
         self.cancel = async_raw(resource.cancel)
-        self.events = async_raw_list(resource.events)
         self.list = async_raw_list(resource.list)

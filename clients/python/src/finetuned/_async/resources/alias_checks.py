@@ -96,21 +96,6 @@ class AsyncAliasChecks(AsyncResource):
             types.AliasCheck, Request("POST", at("alias_checks", id, "cancel"), options=options)
         )
 
-    def events(
-        self, id: str, **options: Unpack[RequestOptions]
-    ) -> AsyncPaginator[types.OperationEvent]:
-        """List the changes of the status of an alias check, oldest first.
-
-        With `stream=true`, the response is a stream of server-sent events about the status and the
-        progress, which ends with `data: [DONE]` after the operation has ended.
-
-        Args:
-            id: ID of the alias check.
-        """
-        return self._transport.pages(
-            types.OperationEvent, Request("GET", at("alias_checks", id, "events"), options=options)
-        )
-
     def list(
         self,
         *,
@@ -192,5 +177,4 @@ class AsyncAliasChecksWithRawResponse:
         self.retrieve = async_raw(resource.retrieve)
         self.delete = async_raw(resource.delete)
         self.cancel = async_raw(resource.cancel)
-        self.events = async_raw_list(resource.events)
         self.list = async_raw_list(resource.list)

@@ -168,22 +168,6 @@ class AsyncDatasetCleanings(AsyncResource):
             Request("POST", at("dataset_cleanings", id, "cancel"), options=options),
         )
 
-    def events(
-        self, id: str, **options: Unpack[RequestOptions]
-    ) -> AsyncPaginator[types.OperationEvent]:
-        """List the changes of the status of a cleaning, oldest first.
-
-        With `stream=true`, the response is a stream of server-sent events about the status and the
-        progress, which ends with `data: [DONE]` after the operation has ended.
-
-        Args:
-            id: ID of the cleaning.
-        """
-        return self._transport.pages(
-            types.OperationEvent,
-            Request("GET", at("dataset_cleanings", id, "events"), options=options),
-        )
-
     def list(
         self,
         *,
@@ -265,5 +249,4 @@ class AsyncDatasetCleaningsWithRawResponse:
         self.retrieve = async_raw(resource.retrieve)
         self.delete = async_raw(resource.delete)
         self.cancel = async_raw(resource.cancel)
-        self.events = async_raw_list(resource.events)
         self.list = async_raw_list(resource.list)

@@ -123,22 +123,6 @@ class AsyncDatasetGenerations(AsyncResource):
             Request("POST", at("dataset_generations", id, "cancel"), options=options),
         )
 
-    def events(
-        self, id: str, **options: Unpack[RequestOptions]
-    ) -> AsyncPaginator[types.OperationEvent]:
-        """List the changes of the status of a generation, oldest first.
-
-        With `stream=true`, the response is a stream of server-sent events about the status and the
-        progress, which ends with `data: [DONE]` after the operation has ended.
-
-        Args:
-            id: ID of the generation.
-        """
-        return self._transport.pages(
-            types.OperationEvent,
-            Request("GET", at("dataset_generations", id, "events"), options=options),
-        )
-
     def list(
         self,
         *,
@@ -220,5 +204,4 @@ class AsyncDatasetGenerationsWithRawResponse:
         self.retrieve = async_raw(resource.retrieve)
         self.delete = async_raw(resource.delete)
         self.cancel = async_raw(resource.cancel)
-        self.events = async_raw_list(resource.events)
         self.list = async_raw_list(resource.list)

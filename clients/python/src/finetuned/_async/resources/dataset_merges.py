@@ -115,22 +115,6 @@ class AsyncDatasetMerges(AsyncResource):
             types.DatasetMerge, Request("POST", at("dataset_merges", id, "cancel"), options=options)
         )
 
-    def events(
-        self, id: str, **options: Unpack[RequestOptions]
-    ) -> AsyncPaginator[types.OperationEvent]:
-        """List the changes of the status of a merge, oldest first.
-
-        With `stream=true`, the response is a stream of server-sent events about the status and the
-        progress, which ends with `data: [DONE]` after the operation has ended.
-
-        Args:
-            id: ID of the merge.
-        """
-        return self._transport.pages(
-            types.OperationEvent,
-            Request("GET", at("dataset_merges", id, "events"), options=options),
-        )
-
     def list(
         self,
         *,
@@ -212,5 +196,4 @@ class AsyncDatasetMergesWithRawResponse:
         self.retrieve = async_raw(resource.retrieve)
         self.delete = async_raw(resource.delete)
         self.cancel = async_raw(resource.cancel)
-        self.events = async_raw_list(resource.events)
         self.list = async_raw_list(resource.list)

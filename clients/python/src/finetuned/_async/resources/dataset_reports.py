@@ -180,22 +180,6 @@ class AsyncDatasetReports(AsyncResource):
             Request("POST", at("dataset_reports", id, "cancel"), options=options),
         )
 
-    def events(
-        self, id: str, **options: Unpack[RequestOptions]
-    ) -> AsyncPaginator[types.OperationEvent]:
-        """List the changes of the status of a report, oldest first.
-
-        With `stream=true`, the response is a stream of server-sent events about the status and the
-        progress, which ends with `data: [DONE]` after the operation has ended.
-
-        Args:
-            id: ID of the report.
-        """
-        return self._transport.pages(
-            types.OperationEvent,
-            Request("GET", at("dataset_reports", id, "events"), options=options),
-        )
-
     def list(
         self,
         *,
@@ -279,5 +263,4 @@ class AsyncDatasetReportsWithRawResponse:
         self.retrieve = async_raw(resource.retrieve)
         self.delete = async_raw(resource.delete)
         self.cancel = async_raw(resource.cancel)
-        self.events = async_raw_list(resource.events)
         self.list = async_raw_list(resource.list)

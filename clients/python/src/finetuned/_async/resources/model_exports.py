@@ -102,21 +102,6 @@ class AsyncModelExportsBase(AsyncResource):
             types.ModelExport, Request("POST", at("model_exports", id, "cancel"), options=options)
         )
 
-    def events(
-        self, id: str, **options: Unpack[RequestOptions]
-    ) -> AsyncPaginator[types.OperationEvent]:
-        """List the changes of the status of an export, oldest first.
-
-        With `stream=true`, the response is a stream of server-sent events about the status and the
-        progress, which ends with `data: [DONE]` after the operation has ended.
-
-        Args:
-            id: ID of the export.
-        """
-        return self._transport.pages(
-            types.OperationEvent, Request("GET", at("model_exports", id, "events"), options=options)
-        )
-
     async def content(self, id: str, **options: Unpack[RequestOptions]) -> bytes:
         """Download an export as one uncompressed tar archive. The `etag` is its SHA-256 in
         hexadecimal digits, and `repr-digest` the same in base64. Returns 409 if the export is not
@@ -213,6 +198,5 @@ class AsyncModelExportsWithRawResponse:
         self.retrieve = async_raw(resource.retrieve)
         self.delete = async_raw(resource.delete)
         self.cancel = async_raw(resource.cancel)
-        self.events = async_raw_list(resource.events)
         self.content = async_raw(resource.content)
         self.list = async_raw_list(resource.list)

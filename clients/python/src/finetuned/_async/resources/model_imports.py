@@ -101,21 +101,6 @@ class AsyncModelImports(AsyncResource):
             types.ModelImport, Request("POST", at("model_imports", id, "cancel"), options=options)
         )
 
-    def events(
-        self, id: str, **options: Unpack[RequestOptions]
-    ) -> AsyncPaginator[types.OperationEvent]:
-        """List the changes of the status of an import, oldest first.
-
-        With `stream=true`, the response is a stream of server-sent events about the status and the
-        progress, which ends with `data: [DONE]` after the operation has ended.
-
-        Args:
-            id: ID of the import.
-        """
-        return self._transport.pages(
-            types.OperationEvent, Request("GET", at("model_imports", id, "events"), options=options)
-        )
-
     def list(
         self,
         *,
@@ -197,5 +182,4 @@ class AsyncModelImportsWithRawResponse:
         self.retrieve = async_raw(resource.retrieve)
         self.delete = async_raw(resource.delete)
         self.cancel = async_raw(resource.cancel)
-        self.events = async_raw_list(resource.events)
         self.list = async_raw_list(resource.list)

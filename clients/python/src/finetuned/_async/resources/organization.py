@@ -796,22 +796,6 @@ class AsyncOrganizationErasures(AsyncResource):
             Request("POST", at("organization", "erasures", id, "cancel"), options=options),
         )
 
-    def events(
-        self, id: str, **options: Unpack[RequestOptions]
-    ) -> AsyncPaginator[types.OperationEvent]:
-        """List the changes of the status of an erasure, oldest first.
-
-        With `stream=true`, the response is a stream of server-sent events about the status and the
-        progress, which ends with `data: [DONE]` after the operation has ended.
-
-        Args:
-            id: ID of the erasure.
-        """
-        return self._transport.pages(
-            types.OperationEvent,
-            Request("GET", at("organization", "erasures", id, "events"), options=options),
-        )
-
     def list(
         self,
         *,
@@ -890,7 +874,6 @@ class AsyncOrganizationErasuresWithRawResponse:
         self.retrieve = async_raw(resource.retrieve)
         self.delete = async_raw(resource.delete)
         self.cancel = async_raw(resource.cancel)
-        self.events = async_raw_list(resource.events)
         self.list = async_raw_list(resource.list)
 
 

@@ -162,21 +162,6 @@ class AsyncSweeps(AsyncResource):
             types.Sweep, Request("POST", at("sweeps", id, "cancel"), options=options)
         )
 
-    def events(
-        self, id: str, **options: Unpack[RequestOptions]
-    ) -> AsyncPaginator[types.OperationEvent]:
-        """List the changes of the status of a sweep, oldest first.
-
-        With `stream=true`, the response is a stream of server-sent events about the status and the
-        progress, which ends with `data: [DONE]` after the operation has ended.
-
-        Args:
-            id: ID of the sweep.
-        """
-        return self._transport.pages(
-            types.OperationEvent, Request("GET", at("sweeps", id, "events"), options=options)
-        )
-
     def list(
         self,
         *,
@@ -261,5 +246,4 @@ class AsyncSweepsWithRawResponse:
         self.retrieve = async_raw(resource.retrieve)
         self.delete = async_raw(resource.delete)
         self.cancel = async_raw(resource.cancel)
-        self.events = async_raw_list(resource.events)
         self.list = async_raw_list(resource.list)

@@ -96,19 +96,6 @@ class AdviceBase(Resource):
             types.TrainingAdvice, Request("POST", at("advice", id, "cancel"), options=options)
         )
 
-    def events(self, id: str, **options: Unpack[RequestOptions]) -> Page[types.OperationEvent]:
-        """List the changes of the status of advice, oldest first.
-
-        With `stream=true`, the response is a stream of server-sent events about the status and the
-        progress, which ends with `data: [DONE]` after the operation has ended.
-
-        Args:
-            id: ID of the advice.
-        """
-        return self._transport.pages(
-            types.OperationEvent, Request("GET", at("advice", id, "events"), options=options)
-        )
-
     def list(
         self,
         *,
@@ -193,5 +180,4 @@ class AdviceWithRawResponse:
         self.retrieve = raw(resource.retrieve)
         self.delete = raw(resource.delete)
         self.cancel = raw(resource.cancel)
-        self.events = raw_list(resource.events)
         self.list = raw_list(resource.list)

@@ -97,19 +97,6 @@ class AliasChecks(Resource):
             types.AliasCheck, Request("POST", at("alias_checks", id, "cancel"), options=options)
         )
 
-    def events(self, id: str, **options: Unpack[RequestOptions]) -> Page[types.OperationEvent]:
-        """List the changes of the status of an alias check, oldest first.
-
-        With `stream=true`, the response is a stream of server-sent events about the status and the
-        progress, which ends with `data: [DONE]` after the operation has ended.
-
-        Args:
-            id: ID of the alias check.
-        """
-        return self._transport.pages(
-            types.OperationEvent, Request("GET", at("alias_checks", id, "events"), options=options)
-        )
-
     def list(
         self,
         *,
@@ -191,5 +178,4 @@ class AliasChecksWithRawResponse:
         self.retrieve = raw(resource.retrieve)
         self.delete = raw(resource.delete)
         self.cancel = raw(resource.cancel)
-        self.events = raw_list(resource.events)
         self.list = raw_list(resource.list)

@@ -169,20 +169,6 @@ class DatasetCleanings(Resource):
             Request("POST", at("dataset_cleanings", id, "cancel"), options=options),
         )
 
-    def events(self, id: str, **options: Unpack[RequestOptions]) -> Page[types.OperationEvent]:
-        """List the changes of the status of a cleaning, oldest first.
-
-        With `stream=true`, the response is a stream of server-sent events about the status and the
-        progress, which ends with `data: [DONE]` after the operation has ended.
-
-        Args:
-            id: ID of the cleaning.
-        """
-        return self._transport.pages(
-            types.OperationEvent,
-            Request("GET", at("dataset_cleanings", id, "events"), options=options),
-        )
-
     def list(
         self,
         *,
@@ -264,5 +250,4 @@ class DatasetCleaningsWithRawResponse:
         self.retrieve = raw(resource.retrieve)
         self.delete = raw(resource.delete)
         self.cancel = raw(resource.cancel)
-        self.events = raw_list(resource.events)
         self.list = raw_list(resource.list)

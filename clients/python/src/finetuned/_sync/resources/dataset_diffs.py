@@ -147,19 +147,6 @@ class DatasetDiffs(Resource):
             types.DatasetDiff, Request("POST", at("dataset_diffs", id, "cancel"), options=options)
         )
 
-    def events(self, id: str, **options: Unpack[RequestOptions]) -> Page[types.OperationEvent]:
-        """List the changes of the status of a diff, oldest first.
-
-        With `stream=true`, the response is a stream of server-sent events about the status and the
-        progress, which ends with `data: [DONE]` after the operation has ended.
-
-        Args:
-            id: ID of the diff.
-        """
-        return self._transport.pages(
-            types.OperationEvent, Request("GET", at("dataset_diffs", id, "events"), options=options)
-        )
-
     def list(
         self,
         *,
@@ -246,5 +233,4 @@ class DatasetDiffsWithRawResponse:
         self.retrieve = raw(resource.retrieve)
         self.delete = raw(resource.delete)
         self.cancel = raw(resource.cancel)
-        self.events = raw_list(resource.events)
         self.list = raw_list(resource.list)

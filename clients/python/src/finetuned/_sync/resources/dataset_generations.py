@@ -124,20 +124,6 @@ class DatasetGenerations(Resource):
             Request("POST", at("dataset_generations", id, "cancel"), options=options),
         )
 
-    def events(self, id: str, **options: Unpack[RequestOptions]) -> Page[types.OperationEvent]:
-        """List the changes of the status of a generation, oldest first.
-
-        With `stream=true`, the response is a stream of server-sent events about the status and the
-        progress, which ends with `data: [DONE]` after the operation has ended.
-
-        Args:
-            id: ID of the generation.
-        """
-        return self._transport.pages(
-            types.OperationEvent,
-            Request("GET", at("dataset_generations", id, "events"), options=options),
-        )
-
     def list(
         self,
         *,
@@ -219,5 +205,4 @@ class DatasetGenerationsWithRawResponse:
         self.retrieve = raw(resource.retrieve)
         self.delete = raw(resource.delete)
         self.cancel = raw(resource.cancel)
-        self.events = raw_list(resource.events)
         self.list = raw_list(resource.list)

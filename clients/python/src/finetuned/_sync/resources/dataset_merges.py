@@ -116,20 +116,6 @@ class DatasetMerges(Resource):
             types.DatasetMerge, Request("POST", at("dataset_merges", id, "cancel"), options=options)
         )
 
-    def events(self, id: str, **options: Unpack[RequestOptions]) -> Page[types.OperationEvent]:
-        """List the changes of the status of a merge, oldest first.
-
-        With `stream=true`, the response is a stream of server-sent events about the status and the
-        progress, which ends with `data: [DONE]` after the operation has ended.
-
-        Args:
-            id: ID of the merge.
-        """
-        return self._transport.pages(
-            types.OperationEvent,
-            Request("GET", at("dataset_merges", id, "events"), options=options),
-        )
-
     def list(
         self,
         *,
@@ -211,5 +197,4 @@ class DatasetMergesWithRawResponse:
         self.retrieve = raw(resource.retrieve)
         self.delete = raw(resource.delete)
         self.cancel = raw(resource.cancel)
-        self.events = raw_list(resource.events)
         self.list = raw_list(resource.list)

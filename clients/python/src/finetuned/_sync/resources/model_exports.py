@@ -103,19 +103,6 @@ class ModelExportsBase(Resource):
             types.ModelExport, Request("POST", at("model_exports", id, "cancel"), options=options)
         )
 
-    def events(self, id: str, **options: Unpack[RequestOptions]) -> Page[types.OperationEvent]:
-        """List the changes of the status of an export, oldest first.
-
-        With `stream=true`, the response is a stream of server-sent events about the status and the
-        progress, which ends with `data: [DONE]` after the operation has ended.
-
-        Args:
-            id: ID of the export.
-        """
-        return self._transport.pages(
-            types.OperationEvent, Request("GET", at("model_exports", id, "events"), options=options)
-        )
-
     def content(self, id: str, **options: Unpack[RequestOptions]) -> bytes:
         """Download an export as one uncompressed tar archive. The `etag` is its SHA-256 in
         hexadecimal digits, and `repr-digest` the same in base64. Returns 409 if the export is not
@@ -212,6 +199,5 @@ class ModelExportsWithRawResponse:
         self.retrieve = raw(resource.retrieve)
         self.delete = raw(resource.delete)
         self.cancel = raw(resource.cancel)
-        self.events = raw_list(resource.events)
         self.content = raw(resource.content)
         self.list = raw_list(resource.list)

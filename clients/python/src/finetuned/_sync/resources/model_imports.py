@@ -102,19 +102,6 @@ class ModelImports(Resource):
             types.ModelImport, Request("POST", at("model_imports", id, "cancel"), options=options)
         )
 
-    def events(self, id: str, **options: Unpack[RequestOptions]) -> Page[types.OperationEvent]:
-        """List the changes of the status of an import, oldest first.
-
-        With `stream=true`, the response is a stream of server-sent events about the status and the
-        progress, which ends with `data: [DONE]` after the operation has ended.
-
-        Args:
-            id: ID of the import.
-        """
-        return self._transport.pages(
-            types.OperationEvent, Request("GET", at("model_imports", id, "events"), options=options)
-        )
-
     def list(
         self,
         *,
@@ -196,5 +183,4 @@ class ModelImportsWithRawResponse:
         self.retrieve = raw(resource.retrieve)
         self.delete = raw(resource.delete)
         self.cancel = raw(resource.cancel)
-        self.events = raw_list(resource.events)
         self.list = raw_list(resource.list)

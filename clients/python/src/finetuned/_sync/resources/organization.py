@@ -795,20 +795,6 @@ class OrganizationErasures(Resource):
             Request("POST", at("organization", "erasures", id, "cancel"), options=options),
         )
 
-    def events(self, id: str, **options: Unpack[RequestOptions]) -> Page[types.OperationEvent]:
-        """List the changes of the status of an erasure, oldest first.
-
-        With `stream=true`, the response is a stream of server-sent events about the status and the
-        progress, which ends with `data: [DONE]` after the operation has ended.
-
-        Args:
-            id: ID of the erasure.
-        """
-        return self._transport.pages(
-            types.OperationEvent,
-            Request("GET", at("organization", "erasures", id, "events"), options=options),
-        )
-
     def list(
         self,
         *,
@@ -887,7 +873,6 @@ class OrganizationErasuresWithRawResponse:
         self.retrieve = raw(resource.retrieve)
         self.delete = raw(resource.delete)
         self.cancel = raw(resource.cancel)
-        self.events = raw_list(resource.events)
         self.list = raw_list(resource.list)
 
 

@@ -163,19 +163,6 @@ class Sweeps(Resource):
             types.Sweep, Request("POST", at("sweeps", id, "cancel"), options=options)
         )
 
-    def events(self, id: str, **options: Unpack[RequestOptions]) -> Page[types.OperationEvent]:
-        """List the changes of the status of a sweep, oldest first.
-
-        With `stream=true`, the response is a stream of server-sent events about the status and the
-        progress, which ends with `data: [DONE]` after the operation has ended.
-
-        Args:
-            id: ID of the sweep.
-        """
-        return self._transport.pages(
-            types.OperationEvent, Request("GET", at("sweeps", id, "events"), options=options)
-        )
-
     def list(
         self,
         *,
@@ -260,5 +247,4 @@ class SweepsWithRawResponse:
         self.retrieve = raw(resource.retrieve)
         self.delete = raw(resource.delete)
         self.cancel = raw(resource.cancel)
-        self.events = raw_list(resource.events)
         self.list = raw_list(resource.list)

@@ -1,0 +1,1 @@
+import{N as e}from"./BUGPNtrm.js";function t(e){return e.suffix??`${e.model} ${e.id.slice(-6)}`}function n({status:e}){return e===`succeeded`||e===`failed`||e===`cancelled`}var r=3e3;function i(t){return{queryKey:[`jobs`,t],queryFn:({signal:n})=>e.fineTuning.jobs.retrieve(t,{signal:n}),refetchInterval:({state:e})=>e.data&&n(e.data)?!1:r}}export{i as n,t as r,n as t};

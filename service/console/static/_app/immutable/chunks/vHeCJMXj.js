@@ -1,0 +1,1 @@
+import"./xihTtKlq.js";import{J as e,_t as t}from"./DVR9uijq.js";import{c as n}from"./BUGPNtrm.js";function r(r,i){{let a=t(()=>i.status===`canceled`?`cancelled`:i.status);n(r,{get status(){return e(a)}})}}export{r as t};
