@@ -133,7 +133,7 @@ def names_by_language() -> dict[str, Counter[str]]:
 def made_up_names() -> dict[str, Counter[str]]:
     """Return the number of names that Faker makes up, and found ones, by locale.
 
-    Each is in the place of a full name in a case of the language.
+    Each replaces a full name in a case of the language.
     """
     faker = importlib.import_module("faker")
     counts: dict[str, Counter[str]] = {}
