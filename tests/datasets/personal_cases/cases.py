@@ -29,7 +29,16 @@ TOPICS = (
     "bare_names",
     "clean",
     "words_like_names",
-    *(SECOND := ("second_set", "second_set_secrets", "third_set", "fourth_set", "fifth_set")),
+    *(
+        SECOND := (
+            "second_set",
+            "second_set_secrets",
+            "third_set",
+            "fourth_set",
+            "fifth_set",
+            "fifth_set_names",
+        )
+    ),
 )
 _HOLE = re.compile(r"«([^»=:]+)(?:([=:])([^»]+))?»")
 
