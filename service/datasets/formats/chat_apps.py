@@ -339,6 +339,14 @@ NOTE: Final = re.compile(
     r"|Reacted .{1,9} to (?:your|a) message ?|<msg>.*"
     r"|<(?:environment_context|user_instructions|INSTRUCTIONS)>[\s\S]*"
 )
+KAKAO_NOTE: Final = re.compile(
+    r"사진(?: \d+장)?|동영상|이모티콘|음성메시지|삭제된 메시지입니다\.?|파일: .*"
+    r"|Photos?|Video|Emoticons?|File: .*"
+)
+# Blocks that Open WebUI writes into answers for what was not said.
+UNSAID: Final = re.compile(
+    r'<details type="(?:reasoning|tool_calls|code_interpreter)"[^>]*>.*?</details>\s*', re.DOTALL
+)
 _MARKUP: Final = re.compile(r"</?[A-Za-z][^<>]*>")
 
 

@@ -28,6 +28,7 @@ from service.datasets.formats.table_layout import (
     MessageColumns,
     find_message_columns,
     forms_shape,
+    gather_messages,
     group_messages,
 )
 from service.datasets.formats.tool_exports import Export, find_export, other_kind
@@ -375,6 +376,9 @@ def interpret_columns(sample: RecordSample, options: FormatOptions, log: IssueLo
             named = {**named, "group_by": thread}
     elif columns := _message_columns(sample, options):
         shape, fields, named = "sharegpt", {"conversations": "conversations"}, columns.by_field()
+        ids = [key for key, _ in groupby(filter(None, map(str, sample.values(columns.group))))]
+        if len(set(ids)) < len(ids):  # a log of several conversations at a time
+            records = gather_messages(records, columns.group)
         records, canonical, grouped = group_messages(records, columns), False, True
     else:
         raise _no_shape(sample.first, sample.columns)

@@ -47,7 +47,7 @@ SIGNATURES: Final = (
     (b"\x7fELF", "a program"),
     (b"MZ", "a program"),
     (b"Rar!\x1a\x07", "a RAR archive"),
-    (b"RIFF", "a picture, sound or video"),
+    (b"!BDN", "a data file of Outlook (PST)"),
     (b"ID3", "a sound recording (MP3)"),
     (b"OggS", "a sound recording (Ogg)"),
     (b"fLaC", "a sound recording (FLAC)"),
@@ -64,6 +64,9 @@ SIGNATURES: Final = (
 """The first bytes of files that are no text, and what they are."""
 
 _PATTERNS: Final = (
+    (re.compile(rb"RIFF....WAVE", re.DOTALL), "an audio file (WAV)"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "a picture (WebP)"),
+    (re.compile(rb"RIFF"), "a video (AVI)"),
     (re.compile(rb"....ftyp(?:M4A|heic|mif1|avif)", re.DOTALL), "a sound recording or a picture"),
     (re.compile(rb"....ftyp", re.DOTALL), "a video (MP4)"),
     (re.compile(rb'.{8}\{"', re.DOTALL), "the weights of a model (safetensors)"),

@@ -23,7 +23,7 @@ from service.datasets.formats.chat_apps import (
     plain_turns,
     text_of,
 )
-from service.datasets.formats.turn_forms import SPEAKERS, are_turns, parse_json_text
+from service.datasets.formats.turn_forms import SPEAKERS, are_turns, parse_json_text, role_named
 from service.datasets.passages import html_text
 
 Row = dict[str, Any]
@@ -54,6 +54,7 @@ class Pairs(NamedTuple):
 
 _PAIRS: Final = (
     Pairs("conversation", "input", "output", "system"),  # XTuner
+    Pairs("conversation", "human", "assistant"),  # Firefly
     Pairs("requests", "message.text", "response"),  # Copilot in VS Code
     Pairs("internal", "0", "1"),  # Text Generation Web UI
 )
@@ -260,6 +261,27 @@ def _logged(value: Row) -> Iterable[Row] | None:
     return None if export is None else export(call)
 
 
+def _langsmith(value: Row) -> list[Row] | None:
+    """Return the row of a run of LangSmith: LangChain's messages and the first answer."""
+    asked, answers = (
+        next(filter(None, at_path(parse_json_text(value.get(part)), name) or ()), None)
+        for part, name in (("inputs", "messages"), ("outputs", "generations"))
+    )
+    if not (isinstance(asked, list) and objects(answers)):
+        return None
+    messages = []
+    for one in [*objects(asked), objects(answers)[0].get("message")]:
+        said, kind = at_path(one, "kwargs") or {}, at_path(one, "id") or [""]
+        calls = at_path(said, "additional_kwargs", "tool_calls")
+        message = {
+            "role": role_named(str(kind[-1]).partition("Message")[0]),
+            "content": text_of(said.get("content")),
+        }
+        more = {"tool_calls": calls, "tool_call_id": said.get("tool_call_id")}
+        messages.append(message | {key: given for key, given in more.items() if given})
+    return [{"messages": messages}]
+
+
 # Support desks
 
 
@@ -298,6 +320,7 @@ _EXPORTS: Final = (
     _if(_has("message", chat_history=list), _cohere),
     _if(_has(mainEntity=list), _faq),
     _if(_has("ideal", input=list), _ideal),
+    _langsmith,
     _logged,
     _span,
     _if(lambda v: bool(objects(path_of(v, "sample.output"))), _sample),
