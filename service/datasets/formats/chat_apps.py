@@ -17,7 +17,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
 
-from service.datasets.checks.issues import refuse
+from service.datasets.checks.issues import make_issue, refuse
 from service.datasets.formats.options import Record
 from service.datasets.passages import html_text
 
@@ -101,6 +101,8 @@ def assistants(roles: Mapping[str, str]) -> frozenset[str]:
 def conversations_of(posts: Iterable[Post], roles: Mapping[str, str]) -> list[Record]:
     """Return the conversations in the messages of a chat, in the order of their first lines.
 
+    Those without a question or an answer are records with an issue.
+
     Raises DatasetError if it is unknown who is the assistant.
     """
     found: list[Record] = []
@@ -128,7 +130,15 @@ def conversations_of(posts: Iterable[Post], roles: Mapping[str, str]) -> list[Re
                 turns.pop()
             if len(turns) > 1:
                 found.append(Record(min(post.line for post in talk), {"conversations": turns}))
+            else:
+                line = min(post.line for post in talk)
+                found.append(Record(line, None, make_issue("no_answer", line)))
     return sorted(found, key=lambda record: record.line)
+
+
+def answered(posts: Iterable[Post], roles: Mapping[str, str]) -> list[Row]:
+    """Return the conversations in messages as values, only those with an answer."""
+    return [one.value for one in conversations_of(posts, roles) if one.issue is None]
 
 
 def _in_order(posts: list[Post]) -> list[Post]:

@@ -153,11 +153,13 @@ def _parse_cell(column: str, value: Any) -> Any:
 def _exported_rows(records: Iterator[Record], export: Export) -> Iterator[Record]:
     for record in records:
         rows = export(record.value) if isinstance(record.value, dict) else None
-        if rows is None:
-            yield record
-        else:
-            for row in rows:
-                yield record._replace(value=row)
+        yield from [record] if rows is None else _records_of(rows, record)
+
+
+def _records_of(rows: Iterable[Row], record: Record) -> Iterator[Record]:
+    """Yield the rows in a record, or an issue if it has none."""
+    found = [record._replace(value=row) for row in rows]
+    yield from found or [Record(record.line, None, make_issue("no_answer", record.line))]
 
 
 def _chats(
@@ -191,8 +193,8 @@ def _chats_inside(
         if record.issue is not None:
             yield record
         else:
-            for row in chats_inside(record.value, options.roles, is_known=is_known):
-                yield record._replace(value=row)
+            rows = chats_inside(record.value, options.roles, is_known=is_known)
+            yield from _records_of(rows, record)
 
 
 def _wrap_conversation(value: Any) -> Any:
@@ -524,6 +526,7 @@ def _check_mapping(columns: list[str], options: FormatOptions) -> None:
 
 
 def _no_shape(records: list[Record], columns: list[str]) -> Exception:
+    records = [one for one in records if one.issue is None or one.issue.code != "no_answer"]
     if kind := next(filter(None, (other_kind(record.value) for record in records)), None):
         return refuse("document", kind=kind)
     if columns:

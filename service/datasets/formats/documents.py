@@ -118,6 +118,13 @@ class DocumentText(NamedTuple):
     pages: tuple[int, ...] = ()
     is_html: bool = False
 
+    def empty_pages(self) -> list[int]:
+        """Return the numbers of the pages without text, from 1, such as scans."""
+        ends = (*self.pages[1:], len(self.text))
+        texts = (self.text[start:end] for start, end in zip(self.pages, ends, strict=False))
+        found = enumerate(texts, 1)
+        return [at for at, text in found if len(_LETTER.findall(text)) < _MIN_PAGE_LETTERS]
+
 
 def binary_kind(head: bytes) -> str | None:
     """Return the kind of a binary file by its first bytes, or None if the file may be text.
@@ -257,9 +264,10 @@ def _pdf(path: Path) -> DocumentText:
         pages = [_pdf_page(page) for page in pdf]
     finally:
         pdf.close()
-    if all(len(_LETTER.findall(text)) < _MIN_PAGE_LETTERS for text in pages):
+    document = _join_pages(pages)
+    if len(document.empty_pages()) == len(pages):
         raise refuse("scanned_document", count=len(pages))
-    return _join_pages(pages)
+    return document
 
 
 def _pdf_page(page: Any) -> str:

@@ -18,6 +18,7 @@ from service.datasets.formats.chat_apps import (
     NOTE,
     UNSAID,
     Post,
+    answered,
     assistants,
     conversations_of,
     find_app,
@@ -446,7 +447,7 @@ def _said_pairs(value: Any) -> list[Row]:
 def _app_chats(messages: list[Row], roles: Mapping[str, str]) -> list[Row]:
     apps = ((app, one) for one in messages if (app := find_app(one)) is not None)
     posts = (post for app, one in apps for post in app.posts(one))
-    return [record.value for record in conversations_of(posts, roles)]
+    return answered(posts, roles)
 
 
 def _unwrapped(value: Row) -> Row:
@@ -466,7 +467,7 @@ def _conversation(flats: list[Row], speaker: Speaker, around: Around) -> list[Ro
     system = around.system
     if not system and speaker.role(flats[0]) == "system":
         system = _text(flats[0])
-    rows = [record.value for record in conversations_of(posts, {})]
+    rows = answered(posts, {})
     return [row | {"system": system} for row in rows] if system else rows
 
 

@@ -15,8 +15,8 @@ from service.datasets.formats import annotations as notes
 from service.datasets.formats import model_apis as apis
 from service.datasets.formats.chat_apps import (
     Post,
+    answered,
     at_path,
-    conversations_of,
     objects,
     path_of,
     path_to,
@@ -295,7 +295,7 @@ def _jira_table(value: Row) -> list[Row]:
     asked = str(value.get("Description") or value["Summary"])
     turns = [(value["Reporter"], asked), *((one["who"], one["text"]) for one in said if one)]
     posts = [Post((who,), text, is_bot=who != value["Reporter"], thread="") for who, text in turns]
-    return [record.value for record in conversations_of(posts, {})]
+    return answered(posts, {})
 
 
 def _if(matches: Callable[[Row], bool], rows: Callable[[Row], Iterable[Row]]) -> Export:

@@ -730,8 +730,8 @@ def _held_out() -> Iterator[Case]:
     )  # fmt: skip
     yield Case(TOPIC, "KakaoTalk's CSV with a picture", kakao, SHORT, ROLES)
     day = "2026년 5월 13일 오전"
-    lines = ("Shop 님과 카카오톡 대화", f"저장한 날짜 : {day} 9:30", "", f"{day} 9:01")
-    lines += (f"{day} 9:01, Ann : {ASK}", f"{day} 9:02, Shop : {ANSWER}")
+    lines = ["Shop 님과 카카오톡 대화", f"저장한 날짜 : {day} 9:30", "", f"{day} 9:01"]
+    lines += [f"{day} 9:01, Ann : {ASK}", f"{day} 9:02, Shop : {ANSWER}"]
     yield Case(TOPIC, "a short chat of KakaoTalk", "\n".join(lines).encode(), SHORT, ROLES)
     turns = (("a", "user", ASK), ("b", "user", "Hi?"), ("a", "assistant", ANSWER))
     log = _csv(("conversation_id", "role", "content"), *turns, ("b", "assistant", "Hi."))
