@@ -20,6 +20,7 @@ import openpyxl
 import pyarrow as pa
 
 from tests.datasets.file_cases.cases import Case, Row, chat, jsonl, preferences
+from tests.datasets.office_documents import pdf
 
 TOPIC = "chat_exports"
 ROLES = {"roles": {"Shop": "assistant"}}
@@ -620,6 +621,9 @@ def _mailboxes() -> Iterator[Case]:
     yield Case(TOPIC, "a mailbox without roles", asked + answer, None, {}, "no_assistant", "roles")
     paris = _mail(1, ann, "À Paris ?".encode("latin-1"), *latin, "Subject: =?utf-8?q?Caf=C3=A9?=")
     rows = [chat("Café\n\nÀ Paris ?", ANSWER)]
+    broken = _mail(3, ann, b"Hi", "Content-Type: text/plain; charset=none-1")
+    box = paris + answer + broken
+    yield Case(TOPIC, "a mailbox with a broken e-mail", box, rows, roles, "unreadable_email")
     yield Case(TOPIC, "a mailbox in two encodings", paris + answer, rows, roles)
 
 
@@ -739,6 +743,18 @@ def _held_out() -> Iterator[Case]:
     talk = f"13/05/2026 09:01 - Ann: {ASK}\n13/05/2026 09:02 - Shop: {ANSWER}\n".encode()
     files = {"Conversa do WhatsApp com Shop.txt": talk, "IMG-1.jpg": b"\xff\xd8\xff"}
     yield Case(TOPIC, "WhatsApp's archive with a picture", _zip(files), SHORT, ROLES)
+    lone = b"12/05/2026 09:01 - Ann: Hello?\n"
+    yield Case(TOPIC, "a chat with an unanswered day", lone + talk, SHORT, ROLES, "no_answer")
+    page = "The shop is open from nine to six."
+    scan = pdf(page, "")
+    yield Case(TOPIC, "a PDF with a scan", scan, [{"text": page}], {}, "pages_without_text", "OCR")
+    models = [
+        {"uuid": "1", "name": "", "chat_messages": [{"sender": "human", "text": ASK}]},
+        {"uuid": "2", "name": "", "chat_messages": [
+            {"sender": "human", "text": ASK}, {"sender": "assistant", "text": ANSWER}
+        ]},
+    ]  # fmt: skip
+    yield Case(TOPIC, "claude.ai, one unanswered", _json(models), SHORT, {}, "no_answer")
 
 
 def _others() -> dict[str, bytes]:
