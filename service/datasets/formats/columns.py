@@ -378,7 +378,7 @@ def interpret_columns(sample: RecordSample, options: FormatOptions, log: IssueLo
             named = {**named, "group_by": thread}
     elif columns := _message_columns(sample, options):
         shape, fields, named = "sharegpt", {"conversations": "conversations"}, columns.by_field()
-        ids = [key for key, _ in groupby(filter(None, map(str, sample.values(columns.group))))]
+        ids = [key for key, _ in groupby(map(str, filter(None, sample.values(columns.group))))]
         if len(set(ids)) < len(ids):  # a log of several conversations at a time
             records = gather_messages(records, columns.group)
         records, canonical, grouped = group_messages(records, columns), False, True

@@ -264,20 +264,26 @@ def _logged(value: Row) -> Iterable[Row] | None:
 def _langsmith(value: Row) -> list[Row] | None:
     """Return the row of a run of LangSmith: LangChain's messages and the first answer."""
     asked, answers = (
-        next(filter(None, at_path(parse_json_text(value.get(part)), name) or ()), None)
+        given[0] if isinstance(given, list) and given else None
         for part, name in (("inputs", "messages"), ("outputs", "generations"))
+        for given in [at_path(parse_json_text(value.get(part)), name)]
     )
-    if not (isinstance(asked, list) and objects(answers)):
+    if not (objects(asked) and objects(answers)):
         return None
     messages = []
     for one in [*objects(asked), objects(answers)[0].get("message")]:
-        said, kind = at_path(one, "kwargs") or {}, at_path(one, "id") or [""]
-        calls = at_path(said, "additional_kwargs", "tool_calls")
-        message = {
-            "role": role_named(str(kind[-1]).partition("Message")[0]),
-            "content": text_of(said.get("content")),
+        kind = at_path(one, "id")
+        name = str(kind[-1]) if isinstance(kind, list) and kind else ""
+        said = {
+            key: at_path(one, "kwargs", key)
+            for key in ("content", "additional_kwargs", "tool_call_id")
         }
-        more = {"tool_calls": calls, "tool_call_id": said.get("tool_call_id")}
+        message = {
+            "role": role_named(name.partition("Message")[0]),
+            "content": text_of(said["content"]),
+        }
+        calls = at_path(said["additional_kwargs"], "tool_calls")
+        more = {"tool_calls": calls, "tool_call_id": said["tool_call_id"]}
         messages.append(message | {key: given for key, given in more.items() if given})
     return [{"messages": messages}]
 
