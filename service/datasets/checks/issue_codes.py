@@ -97,6 +97,17 @@ _CHECKS: Final[dict[str, Check]] = {
         "All {count} page(s) of the PDF are pictures without text.",
         "Run text recognition (OCR) on it first, for example with ocrmypdf.",
     ),
+    "pages_without_text": _warning(
+        "{count} page(s) of the PDF have no text and were not read: {pages}.",
+        "If they are scans, run text recognition (OCR) on the PDF, for example with ocrmypdf.",
+    ),
+    "no_answer": _info(
+        "No conversation with a question and an answer was found here.",
+        "Nothing to do if nobody answered.",
+    ),
+    "unreadable_email": _warning(
+        "The e-mail cannot be read: {reason}.", "Nothing to do, or export the mailbox again."
+    ),
     "unknown_columns": _error(
         "No columns are recognized as prompts and answers: {columns}.",
         'Map them with the format option columns, for example {"columns": {"prompt": "…", '

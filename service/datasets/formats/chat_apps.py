@@ -17,7 +17,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
 
-from service.datasets.checks.issues import refuse
+from service.datasets.checks.issues import make_issue, refuse
 from service.datasets.formats.options import Record
 from service.datasets.passages import html_text
 
@@ -101,6 +101,8 @@ def assistants(roles: Mapping[str, str]) -> frozenset[str]:
 def conversations_of(posts: Iterable[Post], roles: Mapping[str, str]) -> list[Record]:
     """Return the conversations in the messages of a chat, in the order of their first lines.
 
+    Those without a question or an answer are records with an issue.
+
     Raises DatasetError if it is unknown who is the assistant.
     """
     found: list[Record] = []
@@ -128,7 +130,15 @@ def conversations_of(posts: Iterable[Post], roles: Mapping[str, str]) -> list[Re
                 turns.pop()
             if len(turns) > 1:
                 found.append(Record(min(post.line for post in talk), {"conversations": turns}))
+            else:
+                line = min(post.line for post in talk)
+                found.append(Record(line, None, make_issue("no_answer", line)))
     return sorted(found, key=lambda record: record.line)
+
+
+def answered(posts: Iterable[Post], roles: Mapping[str, str]) -> list[Row]:
+    """Return the conversations in messages as values, only those with an answer."""
+    return [one.value for one in conversations_of(posts, roles) if one.issue is None]
 
 
 def _in_order(posts: list[Post]) -> list[Post]:
@@ -338,6 +348,14 @@ NOTE: Final = re.compile(
     r"|Liked a message|.{1,60} sent (?:an attachment|a photo|a sticker)\."
     r"|Reacted .{1,9} to (?:your|a) message ?|<msg>.*"
     r"|<(?:environment_context|user_instructions|INSTRUCTIONS)>[\s\S]*"
+)
+KAKAO_NOTE: Final = re.compile(
+    r"사진(?: \d+장)?|동영상|이모티콘|음성메시지|삭제된 메시지입니다\.?|파일: .*"
+    r"|Photos?|Video|Emoticons?|File: .*"
+)
+# Blocks that Open WebUI writes into answers for what was not said.
+UNSAID: Final = re.compile(
+    r'<details type="(?:reasoning|tool_calls|code_interpreter)"[^>]*>.*?</details>\s*', re.DOTALL
 )
 _MARKUP: Final = re.compile(r"</?[A-Za-z][^<>]*>")
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from service.datasets.formats.chat_apps import Post, conversations_of
+from service.datasets.formats.chat_apps import KAKAO_NOTE, Post, conversations_of
 from service.datasets.formats.options import Record
 from service.datasets.formats.turn_forms import role_named
 from service.datasets.rows.lines import read_lines
@@ -73,10 +73,6 @@ _LINE_DAY: Final = re.compile(rf"(?:[^\d\t:]{{1,16}})?{_DAY}(?:[^\d\t:]{{1,16}})
 _LINE_NOTE: Final = re.compile(
     r"\[[^\[\]\d]{1,24}\]|☎.*|(?:Stickers?|Photos?|Videos?|写真|スタンプ|動画|รูป|สติกเกอร์|วิดีโอ|貼圖|照片|影片)"
 )
-_KAKAO_NOTE: Final = re.compile(
-    r"사진(?: \d+장)?|동영상|이모티콘|음성메시지|삭제된 메시지입니다\.?|파일: .*"
-    r"|Photos?|Video|Emoticons?|File: .*"
-)
 _FORMS: Final = (
     # [LINE] Chat history; 2026/05/13(水); 09:01<tab>Ann<tab>Hello
     TextChat(re.compile(rf"{_TIME}\t(?:(?P<who>[^\t]+)\t(?P<text>.*)|.*)"), _LINE_DAY, _LINE_NOTE),
@@ -84,10 +80,10 @@ _FORMS: Final = (
     TextChat(
         re.compile(rf"\[(?P<who>[^\]]+)\] \[{_TIME}\] (?P<text>.*)"),
         re.compile(r"-{5,}.*\d.*-{5,}"),
-        _KAKAO_NOTE,
+        KAKAO_NOTE,
     ),
     # 2026년 5월 13일 오전 9:01, Ann : Hello
-    TextChat(re.compile(rf"{_STAMP}(?:, (?P<who>[^:]+) : (?P<text>.*))?"), None, _KAKAO_NOTE),
+    TextChat(re.compile(rf"{_STAMP}(?:, (?P<who>[^:]+) : (?P<text>.*))?"), None, KAKAO_NOTE),
     # 12/05/2026, 09:12 - Ann: Hello; [12/05/2026, 09:12:33] Ann: Hello; 09:12, 12/05/2026 - Ann:
     TextChat(re.compile(rf"(\[)?{_STAMP}(?(1)\]|(?: -|:)) {_SAID}")),
     TextChat(re.compile(rf"{_TIME}, (?P<day>{_DAY}) - {_SAID}")),
@@ -151,7 +147,7 @@ def _fits(form: TextChat, lines: list[str]) -> bool:
     if "<text>" not in form.message.pattern:  # the text is below, and someone speaks again
         below = sum(b is None for a, b in pairwise(found) if a is not None)
         return below * 2 > len(said) and len(set(said)) < len(said)
-    return form.day is not None or first == 0 or len(said) * 3 > len(lines)
+    return form.day is not None or first == 0 or len(said) * 3 >= len(lines)
 
 
 def _posts(path: Path, form: TextChat) -> Iterator[Post]:

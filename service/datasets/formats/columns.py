@@ -28,6 +28,7 @@ from service.datasets.formats.table_layout import (
     MessageColumns,
     find_message_columns,
     forms_shape,
+    gather_messages,
     group_messages,
 )
 from service.datasets.formats.tool_exports import Export, find_export, other_kind
@@ -152,11 +153,13 @@ def _parse_cell(column: str, value: Any) -> Any:
 def _exported_rows(records: Iterator[Record], export: Export) -> Iterator[Record]:
     for record in records:
         rows = export(record.value) if isinstance(record.value, dict) else None
-        if rows is None:
-            yield record
-        else:
-            for row in rows:
-                yield record._replace(value=row)
+        yield from [record] if rows is None else _records_of(rows, record)
+
+
+def _records_of(rows: Iterable[Row], record: Record) -> Iterator[Record]:
+    """Yield the rows in a record, or an issue if it has none."""
+    found = [record._replace(value=row) for row in rows]
+    yield from found or [Record(record.line, None, make_issue("no_answer", record.line))]
 
 
 def _chats(
@@ -190,8 +193,8 @@ def _chats_inside(
         if record.issue is not None:
             yield record
         else:
-            for row in chats_inside(record.value, options.roles, is_known=is_known):
-                yield record._replace(value=row)
+            rows = chats_inside(record.value, options.roles, is_known=is_known)
+            yield from _records_of(rows, record)
 
 
 def _wrap_conversation(value: Any) -> Any:
@@ -375,6 +378,9 @@ def interpret_columns(sample: RecordSample, options: FormatOptions, log: IssueLo
             named = {**named, "group_by": thread}
     elif columns := _message_columns(sample, options):
         shape, fields, named = "sharegpt", {"conversations": "conversations"}, columns.by_field()
+        ids = [key for key, _ in groupby(map(str, filter(None, sample.values(columns.group))))]
+        if len(set(ids)) < len(ids):  # a log of several conversations at a time
+            records = gather_messages(records, columns.group)
         records, canonical, grouped = group_messages(records, columns), False, True
     else:
         raise _no_shape(sample.first, sample.columns)
@@ -520,6 +526,7 @@ def _check_mapping(columns: list[str], options: FormatOptions) -> None:
 
 
 def _no_shape(records: list[Record], columns: list[str]) -> Exception:
+    records = [one for one in records if one.issue is None or one.issue.code != "no_answer"]
     if kind := next(filter(None, (other_kind(record.value) for record in records)), None):
         return refuse("document", kind=kind)
     if columns:

@@ -56,6 +56,7 @@ from service.datasets.passages import decode_document, extract_page_text
 from service.datasets.rows.canonical import canonical_block, canonical_row, encode
 from service.datasets.rows.lines import content_start, exceeded_limit, line_ranges
 
+_SHOWN_PAGES = 50
 _MAX_LAYERS = 3  # such as a gzip file in a TAR archive that is compressed with gzip
 
 
@@ -155,7 +156,7 @@ def open_container(path: Path, work: Path, options: FormatOptions, log: IssueLog
         convert_arrow(path, work / "arrow.parquet")
         return OpenedFile(work / "arrow.parquet", "parquet")
     if container == "document":
-        return OpenedFile(_text_of(path, work / "text", options), container)
+        return OpenedFile(_text_of(path, work / "text", options, log), container)
     if container is not None:
         return OpenedFile(path, container)
     if is_mailbox(path):  # each part of an e-mail has its own encoding
@@ -166,7 +167,7 @@ def open_container(path: Path, work: Path, options: FormatOptions, log: IssueLog
     return OpenedFile(path, container, text.encoding, delimiter, text.sample)
 
 
-def _text_of(path: Path, target: Path, options: FormatOptions) -> Path:
+def _text_of(path: Path, target: Path, options: FormatOptions, log: IssueLog) -> Path:
     """Write the text of a document, such as a PDF or an HTML page."""
     kind = document_kind(path)
     if kind is None:
@@ -177,6 +178,9 @@ def _text_of(path: Path, target: Path, options: FormatOptions) -> Path:
         found = DocumentText(page or "", is_html=True)
     else:
         found = extract_text(path, kind)
+        if kind == "pdf" and (pages := found.empty_pages()):
+            listed = ", ".join(map(str, pages[:_SHOWN_PAGES])) + ", …" * (len(pages) > _SHOWN_PAGES)
+            log.add(make_issue("pages_without_text", count=len(pages), pages=listed))
     text = extract_page_text(found.text).text if found.is_html else found.text
     target.write_text(text, "utf-8", newline="\n")
     return target

@@ -175,7 +175,7 @@ _SLACK_DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.json")
 _CONVERSATIONS = (
     re.compile(r"conversations(?:-\d+)?\.json"),
     re.compile(r"message_\d+\.json"),
-    re.compile(r"_chat\.txt|WhatsApp .*\.txt"),
+    re.compile(r"_chat\.txt|.*WhatsApp.*\.txt"),
 )
 _TAR_MAGIC_AT = 257
 _DAMAGE = (*ZIP_DAMAGE, tarfile.TarError)

@@ -32,7 +32,9 @@ _HEAD_BYTES = 256 * 1024
 _SAMPLE_LINES = 50
 # A Markdown document may begin with a link.
 # A table with one column of JSON, or of texts in a usual column.
-_JSON_COLUMN = re.compile(rb'[^\n",;\t]{1,80}\r?\n"[\[{]|(?:text|chat|transcript|messages)\r?\n"')
+_JSON_COLUMN = re.compile(
+    rb'[^\n",;\t]{1,80}\r?\n"[\[{]|(?:text|chat|transcript|messages)\r?\n(?:"|(?:<s>)?\[INST\]|<\|)'
+)
 _JSON = re.compile(rb'\{\s*"|\[\s*\{')
 
 # Texts of other kinds, by their beginnings. A CSV file can hold any of them, but not begin so.

@@ -47,7 +47,7 @@ SIGNATURES: Final = (
     (b"\x7fELF", "a program"),
     (b"MZ", "a program"),
     (b"Rar!\x1a\x07", "a RAR archive"),
-    (b"RIFF", "a picture, sound or video"),
+    (b"!BDN", "a data file of Outlook (PST)"),
     (b"ID3", "a sound recording (MP3)"),
     (b"OggS", "a sound recording (Ogg)"),
     (b"fLaC", "a sound recording (FLAC)"),
@@ -64,6 +64,9 @@ SIGNATURES: Final = (
 """The first bytes of files that are no text, and what they are."""
 
 _PATTERNS: Final = (
+    (re.compile(rb"RIFF....WAVE", re.DOTALL), "an audio file (WAV)"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "a picture (WebP)"),
+    (re.compile(rb"RIFF"), "a video (AVI)"),
     (re.compile(rb"....ftyp(?:M4A|heic|mif1|avif)", re.DOTALL), "a sound recording or a picture"),
     (re.compile(rb"....ftyp", re.DOTALL), "a video (MP4)"),
     (re.compile(rb'.{8}\{"', re.DOTALL), "the weights of a model (safetensors)"),
@@ -114,6 +117,13 @@ class DocumentText(NamedTuple):
     text: str
     pages: tuple[int, ...] = ()
     is_html: bool = False
+
+    def empty_pages(self) -> list[int]:
+        """Return the numbers of the pages without text, from 1, such as scans."""
+        ends = (*self.pages[1:], len(self.text))
+        texts = (self.text[start:end] for start, end in zip(self.pages, ends, strict=False))
+        found = enumerate(texts, 1)
+        return [at for at, text in found if len(_LETTER.findall(text)) < _MIN_PAGE_LETTERS]
 
 
 def binary_kind(head: bytes) -> str | None:
@@ -254,9 +264,10 @@ def _pdf(path: Path) -> DocumentText:
         pages = [_pdf_page(page) for page in pdf]
     finally:
         pdf.close()
-    if all(len(_LETTER.findall(text)) < _MIN_PAGE_LETTERS for text in pages):
+    document = _join_pages(pages)
+    if len(document.empty_pages()) == len(pages):
         raise refuse("scanned_document", count=len(pages))
-    return _join_pages(pages)
+    return document
 
 
 def _pdf_page(page: Any) -> str:

@@ -15,7 +15,7 @@ from itertools import chain, cycle, islice
 from typing import Any, Final, NamedTuple
 
 from service.datasets.checks.issues import printable, refuse
-from service.datasets.formats.chat_apps import at_path, objects, path_to
+from service.datasets.formats.chat_apps import UNSAID, at_path, objects, path_to
 from service.datasets.formats.options import FormatOptions, Record
 from service.datasets.formats.turn_forms import are_turns, parse_json_text
 
@@ -137,11 +137,6 @@ def _pairs(rated: Iterable[Record]) -> Iterator[Record]:
 
 # Open WebUI
 
-# Blocks that Open WebUI writes into answers for what was not said.
-_DETAILS: Final = re.compile(
-    r'<details type="(?:reasoning|tool_calls|code_interpreter)"[^>]*>.*?</details>\s*', re.DOTALL
-)
-
 
 def _is_open_webui(value: Row) -> bool:
     data, meta = value.get("data"), value.get("meta")
@@ -179,7 +174,7 @@ def _open_webui(value: Row) -> Rated | None:
 def _open_webui_message(node: Row) -> Row:
     content = node.get("content")
     if isinstance(content, str) and node.get("role") == "assistant":
-        content = _DETAILS.sub("", content).strip()
+        content = UNSAID.sub("", content).strip()
     pictures = [file for file in objects(node.get("files")) if file.get("type") == "image"]
     if pictures:  # for the checks
         content = [{"type": "text", "text": content}, {"type": "image_url"}]

@@ -16,6 +16,7 @@ from email.utils import getaddresses, parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
+from service.datasets.checks.issues import make_issue, printable
 from service.datasets.formats.chat_apps import Post, conversations_of
 from service.datasets.formats.options import Record
 from service.datasets.limits import MAX_LINE_BYTES
@@ -44,6 +45,12 @@ _END: Final = re.compile(
 _QUOTED: Final = re.compile(r"^>.*\n?", re.MULTILINE)
 
 
+# What reading an e-mail raises if it is of another kind than the standard allows.
+_DAMAGE: Final = (
+    *(MessageError, LookupError, ValueError, TypeError, AttributeError, RecursionError),
+)
+
+
 def is_mailbox(path: Path) -> bool:
     """Return whether a file is a mailbox: it begins with the line that separates e-mails."""
     with path.open("rb") as file:
@@ -56,7 +63,13 @@ def read_mailbox(path: Path, roles: Mapping[str, str]) -> Iterator[Record]:
     posts: list[Post] = []
     threads: dict[str, str] = {}
     for line, data in _messages(path):
-        if (post := _post(data, threads)) is not None:
+        try:
+            post = _post(data, threads)
+        except _DAMAGE as error:
+            reason = printable(str(error) or type(error).__name__)
+            yield Record(line, None, make_issue("unreadable_email", line, reason=reason))
+            continue
+        if post is not None:
             posts.append(post._replace(line=line))
     yield from conversations_of(posts, roles)
 
@@ -77,20 +90,20 @@ def _messages(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _post(data: bytes, threads: dict[str, str]) -> Post | None:
-    """Return what an e-mail says, or None if a program sent it. Notes its thread in `threads`."""
-    try:
-        mail = BytesParser(EmailMessage, policy=policy.default).parsebytes(data)
-        known = str(mail.get("X-GM-THRID") or "")
-        chain = f"{mail.get('References', '')} {mail.get('In-Reply-To', '')}".split()
-        name = str(mail.get("Message-ID", "")).strip()
-        subject = str(mail.get("Subject") or "").strip()
-        sender = getaddresses([str(mail.get("From") or "")])[0]
-        is_automatic = str(mail.get("Auto-Submitted", "no")).strip().casefold() != "no"
-        if is_automatic or _UNREAD.search(str(mail.get("X-Gmail-Labels") or "")):
-            return None
-        text, at = _text(mail), _seconds(mail)
-    except (MessageError, LookupError, ValueError, TypeError, AttributeError, RecursionError):
-        return None  # of another kind than the standard allows
+    """Return what an e-mail says, or None if a program sent it. Notes its thread in `threads`.
+
+    Raises one of `_DAMAGE` if it cannot be read.
+    """
+    mail = BytesParser(EmailMessage, policy=policy.default).parsebytes(data)
+    known = str(mail.get("X-GM-THRID") or "")
+    chain = f"{mail.get('References', '')} {mail.get('In-Reply-To', '')}".split()
+    name = str(mail.get("Message-ID", "")).strip()
+    subject = str(mail.get("Subject") or "").strip()
+    sender = getaddresses([str(mail.get("From") or "")])[0]
+    is_automatic = str(mail.get("Auto-Submitted", "no")).strip().casefold() != "no"
+    if is_automatic or _UNREAD.search(str(mail.get("X-Gmail-Labels") or "")):
+        return None
+    text, at = _text(mail), _seconds(mail)
     thread = known or next((threads[one] for one in chain if one in threads), "")
     thread = thread or next(iter(chain), name)
     threads.update(dict.fromkeys(filter(None, (name, *chain)), thread))

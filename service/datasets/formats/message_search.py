@@ -14,8 +14,11 @@ from typing import Any, Final, NamedTuple
 
 from service.datasets.checks.issues import refuse
 from service.datasets.formats.chat_apps import (
+    KAKAO_NOTE,
     NOTE,
+    UNSAID,
     Post,
+    answered,
     assistants,
     conversations_of,
     find_app,
@@ -86,6 +89,7 @@ _SURE_LISTS: Final = _set(
 _NOT_SAID: Final = _set("commit author user sender quoted reply_to parent metadata from")
 # Notes of the staff, and events.
 _NOTE: Final = re.compile(r"(?:.*_)?(?:note|notes|activity|event|reasoning|quick_reply)(?:_.*)?")
+_KAKAO: Final = {"Date", "User", "Message"}  # the columns of KakaoTalk's CSV
 _MARKUP: Final = re.compile(r"<(?:p|div|br|span|a|b|i|ul|ol|table|html|body)\b[^<>]*>", re.I)
 
 
@@ -108,12 +112,17 @@ def _flat(value: Row, depth: int = 3) -> Row:
 
 def _first_named(flat: Row, names: Sequence[str]) -> Any:
     """Return the value of the field with the first of several names, the shallowest one."""
-    ranked = [
-        (names.index(name), path)
-        for path, value in flat.items()
-        if (name := field_name(path)) in names and value not in (None, "", [], {})
-    ]
-    return flat[min(ranked, key=lambda one: one[0])[1]] if ranked else None
+    for path in _paths_named(tuple(flat), tuple(names)):
+        if (value := flat[path]) not in (None, "", [], {}):
+            return value
+    return None
+
+
+# Records of a file mostly have the same fields, so what their names say is looked up once.
+@lru_cache(maxsize=1024)
+def _paths_named(paths: tuple[str, ...], names: tuple[str, ...]) -> list[str]:
+    named = [path for path in paths if field_name(path) in names]
+    return sorted(named, key=lambda path: names.index(field_name(path)))
 
 
 class Speaker(NamedTuple):
@@ -202,7 +211,7 @@ def find_speaker(flats: list[Row], around: Around, name: str = "") -> Speaker | 
     values: dict[str, list[str]] = {}
     for flat in [*flats, *before]:
         for path, one in flat.items():
-            if isinstance(one, str | int) and str(one):
+            if _may_tell(path) and isinstance(one, str | int) and str(one):
                 values.setdefault(path, []).append(str(one))
     found = (
         speaker
@@ -221,6 +230,15 @@ def find_speaker(flats: list[Row], around: Around, name: str = "") -> Speaker | 
     return None
 
 
+@lru_cache(maxsize=4096)
+def _may_tell(path: str) -> bool:
+    """Return whether a field can say who wrote a message."""
+    words = set(words_of(path.rpartition(".")[2]))
+    named = words & (_SPEAKER | _FLAGS.keys()) or field_name(path) in ("name", "message_type")
+    return bool(named or _AUTHORS & _last_words(path))
+
+
+@lru_cache(maxsize=4096)
 def _is_author(path: str) -> bool:
     """Return whether a field names a person, such as `sender`, `user.name` or `author_id`."""
     last = words_of(path)[-1:]
@@ -229,6 +247,7 @@ def _is_author(path: str) -> bool:
     )
 
 
+@lru_cache(maxsize=4096)
 def _last_words(path: str) -> frozenset[str]:
     """Return the words of a field and of the object that holds it."""
     return frozenset(word for part in path.split(".")[-2:] for word in words_of(part))
@@ -300,22 +319,30 @@ def _text_rank(path: str) -> int | None:
     return TEXTS.index(name) + 1 if is_said else None
 
 
+@lru_cache(maxsize=1024)
+def _text_paths(paths: tuple[str, ...]) -> list[str]:
+    said = [path for path in paths if _text_rank(path) is not None]
+    return sorted(said, key=lambda path: _text_rank(path) or 0)
+
+
 def _says_something(flat: Row) -> bool:
-    return any(one and _text_rank(path) is not None for path, one in flat.items())
+    return any(flat[path] for path in _text_paths(tuple(flat)))
 
 
 def _text(flat: Row) -> str:
     """Return what a message says, without HTML."""
-    said = [(rank, one) for path, one in flat.items() if (rank := _text_rank(path)) is not None]
-    said = [(0 if isinstance(one, list) and objects(one) else rank, one) for rank, one in said]
-    texts = (text_of(one) for _, one in sorted(said, key=lambda pair: pair[0]))
+    said = [flat[path] for path in _text_paths(tuple(flat))]
+    texts = (text_of(one) for one in sorted(said, key=lambda one: not objects(one)))
     text = next((text for text in texts if text.strip()), "")
     if pasted := objects(flat.get("attachments")):
         given = (one.get("extracted_content") for one in pasted)
         text = "\n\n".join([text, *(one for one in given if isinstance(one, str) and one)])
-    if "<" in text and _MARKUP.search(text):
-        return html_text(text)
-    return "" if NOTE.fullmatch(text) else text.replace("&nbsp;", " ")
+    if "<" in text:
+        text = UNSAID.sub("", text)
+        if _MARKUP.search(text):
+            return html_text(text)
+    note = KAKAO_NOTE if flat.keys() == _KAKAO else NOTE
+    return "" if note.fullmatch(text) else text.replace("&nbsp;", " ")
 
 
 def without_notes(messages: Iterable[Row], kinds: Collection[str] = ()) -> list[Row]:
@@ -333,11 +360,17 @@ _INSIDE: Final = ("content.", "message.", "attributes.")
 _KINDS: Final = ("type", "part_type", "message_type", "kind")
 
 
+@lru_cache(maxsize=1024)
+def _telling(keys: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return the fields that can say that a message is hidden, with their names."""
+    outer = (key for key in keys if "." not in key or key.startswith(_INSIDE))
+    named = ((key, field_name(key)) for key in outer)
+    return [(key, name) for key, name in named if name in _STATES or name in _KINDS]
+
+
 def _is_hidden(message: Row, kinds: Collection[str]) -> bool:
-    for key, one in message.items():
-        if "." in key and not key.startswith(_INSIDE):
-            continue
-        name = field_name(key)
+    for key, name in _telling(tuple(message)):
+        one = message[key]
         if name in _STATES and str(one).casefold() in _STATES[name]:
             return True
         if name in _KINDS and isinstance(one, str):
@@ -414,7 +447,7 @@ def _said_pairs(value: Any) -> list[Row]:
 def _app_chats(messages: list[Row], roles: Mapping[str, str]) -> list[Row]:
     apps = ((app, one) for one in messages if (app := find_app(one)) is not None)
     posts = (post for app, one in apps for post in app.posts(one))
-    return [record.value for record in conversations_of(posts, roles)]
+    return answered(posts, roles)
 
 
 def _unwrapped(value: Row) -> Row:
@@ -434,7 +467,7 @@ def _conversation(flats: list[Row], speaker: Speaker, around: Around) -> list[Ro
     system = around.system
     if not system and speaker.role(flats[0]) == "system":
         system = _text(flats[0])
-    rows = [record.value for record in conversations_of(posts, {})]
+    rows = answered(posts, {})
     return [row | {"system": system} for row in rows] if system else rows
 
 

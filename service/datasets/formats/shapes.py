@@ -34,7 +34,8 @@ _ALIASES: dict[str, tuple[str, ...]] = {
         "prompt", "question", "query", "input", "instruction", "user", "q", "input_text", "inputs",
         "problem", "article", "description", "user message", "customer message",
         "customer question",
-        "问题", "問題", "提问", "質問", "입력", "질문", "คำถาม", "câu hỏi", "pertanyaan",
+        "问题", "咨询", "問い合わせ", "問合せ", "문의",
+        "問題", "提问", "質問", "입력", "질문", "คำถาม", "câu hỏi", "pertanyaan",
         "soalan", "प्रश्न", "frage", "pregunta", "pergunta", "domanda", "вопрос", "سؤال",
     ),
     "completion": (
@@ -72,6 +73,7 @@ _NEEDS: tuple[tuple[Shape, tuple[str, ...]], ...] = (
     ("preference", ("input", "preferred_completion")),
     ("sharegpt", ("conversations",)),
     ("preference", ("prompt", "chosen", "rejected")),
+    ("labeled", ("instruction", "output", "label")),
     ("alpaca", ("instruction", "output")),
     ("labeled", ("prompt", "completion", "label")),
     ("prompt_completion", ("prompt", "completion")),
@@ -110,6 +112,7 @@ _PART_CHARS = 4  # of a name that is looked for inside longer ones, unless it is
 _NO_ANSWERS = frozenset([("description", "summary")])  # of products
 _SENTENCE = re.compile(r"[.,:;!?]")
 _WORD = re.compile(r"[a-z]+")
+_HONORIFIC = re.compile(r"\A(?:お|ご|御)(?=\w{2})|(?<=\w{2})(?:内容| ?내용)\Z")
 _GUESSES = {
     "prompt": frozenset(("prompt", "question", "query", "instruction", "user", "customer")),
     "completion": frozenset(("completion", "answer", "response", "reply", "assistant")),
@@ -154,7 +157,8 @@ def find_shape(
         pair = tuple(named.get(field, "").casefold() for field in ("prompt", "completion"))
         if not is_plausible or pair in _NO_ANSWERS:
             continue
-        for field in _OPTIONAL[shape]:
+        is_alpaca = "instruction" in named
+        for field in _OPTIONAL["alpaca" if is_alpaca else shape]:
             column = _column(field, present, options)
             if column is not None and column not in named.values():
                 named[field] = column
@@ -214,11 +218,16 @@ def _column(field: str, present: list[str], options: FormatOptions) -> str | Non
         return options.columns[field] if options.columns[field] in present else None
     if field in present:
         return field
-    by_name = {column.strip().casefold(): column for column in reversed(present)}
+    by_name = {_plain_name(column): column for column in reversed(present)}
     for alias in _ALIASES.get(field, (field,)):
         if alias in by_name:
             return by_name[alias]
     return None
+
+
+def _plain_name(column: str) -> str:
+    """Return a name in lower case, without a Japanese honorific and a word for “contents”."""
+    return _HONORIFIC.sub("", column.strip().casefold())
 
 
 def named_like(field: str, columns: Iterable[str]) -> list[str]:
@@ -238,7 +247,7 @@ def has_prompt(fields: Mapping[str, str], value: Row) -> bool:
 
 def is_known(column: str) -> bool:
     """Return whether a column's name is that of a field of some shape."""
-    return column.strip().casefold() in _KNOWN
+    return _plain_name(column) in _KNOWN
 
 
 def make_row(
@@ -526,6 +535,9 @@ def _make_preference(found: RowIssues, taken: Row, _options: FormatOptions) -> R
 def _make_labeled(found: RowIssues, taken: Row, options: FormatOptions) -> Row | None:
     label = as_label(taken.get("label"))
     given = {field: value for field, value in taken.items() if field != "label"}
+    if "instruction" in given:
+        row = _make_alpaca(found, given, options)
+        return None if row is None else row | {"label": label}
     if "messages" in given or "conversations" in given:
         context = given.pop("context", None)
         row = (_make_chat if "messages" in given else _make_sharegpt)(found, given, options)

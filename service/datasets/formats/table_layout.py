@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 from service.datasets.checks.issues import IssueLog, make_issue, pointer_to, refuse
@@ -98,6 +99,17 @@ def group_messages(records: Iterable[Record], spread: MessageColumns) -> Iterato
         held.append(record)
     if held:
         yield _make_conversation(held, current, seen, spread)
+
+
+def gather_messages(records: Iterable[Record], group: str) -> Iterator[Record]:
+    """Yield the records of each conversation together, in the order of the first ones."""
+    held: dict[str, list[Record]] = {}
+    current = ""
+    for record in records:
+        named = record.value.get(group) if isinstance(record.value, dict) else None
+        current = current if named in (None, "") else str(named)
+        held.setdefault(current, []).append(record)
+    yield from chain.from_iterable(held.values())
 
 
 def _make_conversation(

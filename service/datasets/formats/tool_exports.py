@@ -15,15 +15,15 @@ from service.datasets.formats import annotations as notes
 from service.datasets.formats import model_apis as apis
 from service.datasets.formats.chat_apps import (
     Post,
+    answered,
     at_path,
-    conversations_of,
     objects,
     path_of,
     path_to,
     plain_turns,
     text_of,
 )
-from service.datasets.formats.turn_forms import SPEAKERS, are_turns, parse_json_text
+from service.datasets.formats.turn_forms import SPEAKERS, are_turns, parse_json_text, role_named
 from service.datasets.passages import html_text
 
 Row = dict[str, Any]
@@ -54,6 +54,7 @@ class Pairs(NamedTuple):
 
 _PAIRS: Final = (
     Pairs("conversation", "input", "output", "system"),  # XTuner
+    Pairs("conversation", "human", "assistant"),  # Firefly
     Pairs("requests", "message.text", "response"),  # Copilot in VS Code
     Pairs("internal", "0", "1"),  # Text Generation Web UI
 )
@@ -260,6 +261,33 @@ def _logged(value: Row) -> Iterable[Row] | None:
     return None if export is None else export(call)
 
 
+def _langsmith(value: Row) -> list[Row] | None:
+    """Return the row of a run of LangSmith: LangChain's messages and the first answer."""
+    asked, answers = (
+        given[0] if isinstance(given, list) and given else None
+        for part, name in (("inputs", "messages"), ("outputs", "generations"))
+        for given in [at_path(parse_json_text(value.get(part)), name)]
+    )
+    if not (objects(asked) and objects(answers)):
+        return None
+    messages = []
+    for one in [*objects(asked), objects(answers)[0].get("message")]:
+        kind = at_path(one, "id")
+        name = str(kind[-1]) if isinstance(kind, list) and kind else ""
+        said = {
+            key: at_path(one, "kwargs", key)
+            for key in ("content", "additional_kwargs", "tool_call_id")
+        }
+        message = {
+            "role": role_named(name.partition("Message")[0]),
+            "content": text_of(said["content"]),
+        }
+        calls = at_path(said["additional_kwargs"], "tool_calls")
+        more = {"tool_calls": calls, "tool_call_id": said["tool_call_id"]}
+        messages.append(message | {key: given for key, given in more.items() if given})
+    return [{"messages": messages}]
+
+
 # Support desks
 
 
@@ -273,7 +301,7 @@ def _jira_table(value: Row) -> list[Row]:
     asked = str(value.get("Description") or value["Summary"])
     turns = [(value["Reporter"], asked), *((one["who"], one["text"]) for one in said if one)]
     posts = [Post((who,), text, is_bot=who != value["Reporter"], thread="") for who, text in turns]
-    return [record.value for record in conversations_of(posts, {})]
+    return answered(posts, {})
 
 
 def _if(matches: Callable[[Row], bool], rows: Callable[[Row], Iterable[Row]]) -> Export:
@@ -298,6 +326,7 @@ _EXPORTS: Final = (
     _if(_has("message", chat_history=list), _cohere),
     _if(_has(mainEntity=list), _faq),
     _if(_has("ideal", input=list), _ideal),
+    _langsmith,
     _logged,
     _span,
     _if(lambda v: bool(objects(path_of(v, "sample.output"))), _sample),

@@ -18,7 +18,7 @@ SPEAKERS = {
     "model": "assistant", "bing": "assistant", "bard": "assistant", "chatbot": "assistant",
     "ai": "assistant", "gemini": "assistant", "api": "assistant",
     "client": "user", "visitor": "user", "requester": "user", "end-user": "user",
-    "contact": "user", "consumer": "user", "guest": "user", "caller": "user",
+    "contact": "user", "consumer": "user", "lead": "user", "guest": "user", "caller": "user",
     "inbound": "user", "incoming": "user", "outbound": "assistant", "outgoing": "assistant",
     "agent": "assistant", "support": "assistant", "staff": "assistant", "operator": "assistant",
     "admin": "assistant", "representative": "assistant", "employee": "assistant",
@@ -63,7 +63,7 @@ _TRANSCRIPTS = (
     _DEEPSEEK,
     re.compile(r"<\|(system|user|assistant)\|>\n?"),
     re.compile(r"\[(SYSTEM_PROMPT|/?INST)\] ?"),
-    re.compile(r"(?:\A|\s)(USER|ASSISTANT): ?"),
+    re.compile(r"(?:\A|\s|</s>)(USER|ASSISTANT): ?"),
     re.compile(r"(?:\A|\n)(Q|A|Question|Answer): ?"),
     re.compile(r"(?:\A|\n)<(human|bot)>: ?"),
 )

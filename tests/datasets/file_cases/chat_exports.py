@@ -20,6 +20,7 @@ import openpyxl
 import pyarrow as pa
 
 from tests.datasets.file_cases.cases import Case, Row, chat, jsonl, preferences
+from tests.datasets.office_documents import pdf
 
 TOPIC = "chat_exports"
 ROLES = {"roles": {"Shop": "assistant"}}
@@ -49,6 +50,7 @@ def cases() -> Iterator[Case]:
     yield from _mailboxes()
     yield from _archives()
     yield from _layouts()
+    yield from _held_out()
     for name, data in _others().items():
         yield Case(TOPIC, f"{name}, by its name", data, None, {}, "document")
 
@@ -619,6 +621,9 @@ def _mailboxes() -> Iterator[Case]:
     yield Case(TOPIC, "a mailbox without roles", asked + answer, None, {}, "no_assistant", "roles")
     paris = _mail(1, ann, "À Paris ?".encode("latin-1"), *latin, "Subject: =?utf-8?q?Caf=C3=A9?=")
     rows = [chat("Café\n\nÀ Paris ?", ANSWER)]
+    broken = _mail(3, ann, b"Hi", "Content-Type: text/plain; charset=none-1")
+    box = paris + answer + broken
+    yield Case(TOPIC, "a mailbox with a broken e-mail", box, rows, roles, "unreadable_email")
     yield Case(TOPIC, "a mailbox in two encodings", paris + answer, rows, roles)
 
 
@@ -677,6 +682,81 @@ def _layouts() -> Iterator[Case]:
         yield Case(TOPIC, f"an Arrow {name}", arrow.getvalue(), SHORT)
 
 
+def _langchain(kind: str, text: str) -> Row:
+    return {"id": ["langchain", f"{kind}Message"], "kwargs": {"content": text}}
+
+
+def _held_out() -> Iterator[Case]:
+    """Yield the kinds that were misread or refused in files that were written independently."""
+    thought = '<details type="reasoning" done="true">\n<summary>Thought</summary>\nHm\n</details>\n'
+    said = [("user", ASK), ("assistant", thought + ANSWER)]
+    nodes = {
+        str(at): {"id": str(at), "parentId": str(at - 1), "role": role, "content": text}
+        for at, (role, text) in enumerate(said)
+    }
+    chats = [{"id": "1", "chat": {"history": {"currentId": "1", "messages": nodes}}}]
+    yield Case(TOPIC, "Open WebUI with reasoning", _json(chats), SHORT)
+    run = {
+        "inputs": {"messages": [[_langchain("Human", ASK)]]},
+        "outputs": {"generations": [[{"text": ANSWER, "message": _langchain("AI", ANSWER)}]]},
+    }
+    yield Case(TOPIC, "LangSmith's runs", jsonl([run, run]), SHORT * 2)
+    parts = [{"part_type": "comment", "body": f"<p>{ANSWER}</p>", "author": {"type": "admin"}}]
+    ticket = {
+        "source": {"body": f"<p>{ASK}</p>", "author": {"type": "lead"}},
+        "conversation_parts": {"conversation_parts": parts},
+    }
+    yield Case(TOPIC, "Intercom with a lead", _json(ticket), SHORT)
+    for names in (
+        ("お問い合わせ", "ご回答"),
+        ("お問い合わせ内容", "回答内容"),
+        ("문의 내용", "답변 내용"),
+    ):
+        yield Case(TOPIC, f"the columns {names[0]}, {names[1]}", _csv(names, (ASK, ANSWER)), SHORT)
+    judged = [
+        {"instruction": "Open?", "input": "Monday", "output": ANSWER, "kto_tag": tag}
+        for tag in (True, False)
+    ]
+    rows = [chat("Open?\n\nMonday", ANSWER) | {"label": tag} for tag in (True, False)]
+    yield Case(TOPIC, "LLaMA-Factory's kto_tag", _json(judged), rows)
+    firefly = [{"conversation": [{"human": ASK, "assistant": ANSWER}]}]
+    yield Case(TOPIC, "Firefly", jsonl(firefly), SHORT)
+    twice = [chat("Open?", "Yes.", "When?", "At nine.")]
+    text = "<s>[INST] Open? [/INST] Yes.</s>[INST] When? [/INST] At nine.</s>"
+    yield Case(TOPIC, "a column with Mistral's template", _csv(("text",), (text,)), twice)
+    text = "USER: Open? ASSISTANT: Yes.</s>USER: When? ASSISTANT: At nine.</s>"
+    yield Case(TOPIC, "Vicuna's template, two turns", jsonl([{"text": text}]), twice)
+    kakao = _csv(
+        ("Date", "User", "Message"),
+        *((f"2026-05-13 09:0{at}", who, text) for at, (who, text) in enumerate(
+            (("Ann", ASK), ("Ann", "사진"), ("Shop", ANSWER))
+        )),
+    )  # fmt: skip
+    yield Case(TOPIC, "KakaoTalk's CSV with a picture", kakao, SHORT, ROLES)
+    day = "2026년 5월 13일 오전"
+    lines = ["Shop 님과 카카오톡 대화", f"저장한 날짜 : {day} 9:30", "", f"{day} 9:01"]
+    lines += [f"{day} 9:01, Ann : {ASK}", f"{day} 9:02, Shop : {ANSWER}"]
+    yield Case(TOPIC, "a short chat of KakaoTalk", "\n".join(lines).encode(), SHORT, ROLES)
+    turns = (("a", "user", ASK), ("b", "user", "Hi?"), ("a", "assistant", ANSWER))
+    log = _csv(("conversation_id", "role", "content"), *turns, ("b", "assistant", "Hi."))
+    yield Case(TOPIC, "messages of conversations by turns", log, [*SHORT, chat("Hi?", "Hi.")])
+    talk = f"13/05/2026 09:01 - Ann: {ASK}\n13/05/2026 09:02 - Shop: {ANSWER}\n".encode()
+    files = {"Conversa do WhatsApp com Shop.txt": talk, "IMG-1.jpg": b"\xff\xd8\xff"}
+    yield Case(TOPIC, "WhatsApp's archive with a picture", _zip(files), SHORT, ROLES)
+    lone = b"12/05/2026 09:01 - Ann: Hello?\n"
+    yield Case(TOPIC, "a chat with an unanswered day", lone + talk, SHORT, ROLES, "no_answer")
+    page = "The shop is open from nine to six."
+    scan = pdf(page, "")
+    yield Case(TOPIC, "a PDF with a scan", scan, [{"text": page}], {}, "pages_without_text", "OCR")
+    models = [
+        {"uuid": "1", "name": "", "chat_messages": [{"sender": "human", "text": ASK}]},
+        {"uuid": "2", "name": "", "chat_messages": [
+            {"sender": "human", "text": ASK}, {"sender": "assistant", "text": ANSWER}
+        ]},
+    ]  # fmt: skip
+    yield Case(TOPIC, "claude.ai, one unanswered", _json(models), SHORT, {}, "no_answer")
+
+
 def _others() -> dict[str, bytes]:
     ole = bytes.fromhex("d0cf11e0a1b11ae1") + bytes(512)
     mail = b"From: a@example.com\nTo: b@example.com\nSubject: Hi\nDate: x\n\nHello\n"
@@ -691,6 +771,8 @@ def _others() -> dict[str, bytes]:
         "YAML": b'version: "3.1"\nnlu:\n- intent: greet\n  examples: |\n    - hey\n',
         "XML": b'<?xml version="1.0"?>\n<faq><q>When?</q></faq>',
         "subtitles": b"WEBVTT\n\n00:01.000 --> 00:02.000\nHi\n",
+        "sound": b"RIFF\x24\0\0\0WAVEfmt " + bytes(64),
+        "mailbox of Outlook": b"!BDN" + bytes(512),
         "video": b"\0\0\0\x18ftypmp42" + bytes(64),
         "pickle": pickle.dumps([{"prompt": "a", "completion": "b"}], 4),
         "RAR": b"Rar!\x1a\x07\x01\x00" + bytes(64),
