@@ -125,6 +125,7 @@ _FORMATS: Final = {
     "key-": "[a-z0-9]{32}",
     "x(?:key|smtp)sib-": "[a-f0-9]{64}-[A-Za-z0-9]{16}",
     "[a-f0-9]{32}-us[0-9]": "[0-9]?",  # Mailchimp
+    "[a-f0-9]{32}-[a-f0-9]{8}-": "[a-f0-9]{8}",  # Mailgun
     "re_[A-Za-z0-9]{6,12}_": "[A-Za-z0-9]{18,36}",  # Resend
     r"sk\.eyJ": r"[\w-]{40,200}\.[\w-]{20,40}",  # Mapbox
     "[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk": "",  # MaxMind
@@ -258,7 +259,7 @@ _PASSWORD: Final = re.compile(
     r"|\buser(?:name)?[ :=]{1,3}\S{1,40}[ ,;/]{1,3}pass(?= )|(?<=[a-z]_)pwd|_pass(?= ?[:=])"
     r"|(?:code|pass|mdp|clave) wi-?fi(?= ?:)|wi-?fi (?:code|key)(?: (?:at"
     r"|in) (?:the )?[\w-]{2,20}(?= is|:))?|(?<![a-z])pass(?=[:=])"
-    r"|\bssid\b[^\n]{1,40}\bkey(?=:)"
+    r"|\bssid\b[^\n]{1,40}\bkey(?=:)|\bwpa[23]?(?:-psk)? (?:key|passphrase)(?=:)"
     r"|(?<![a-z])pass (?:for|to|of) (?:(?:the|my|our) )?[\w-]{2,20}(?=:)"
     r"|비번|รหัส(?:ผ่าน)?(?= ?wi-?fi| ?:)(?: ?wi-?fi)?"
     r"|パスワード|暗証番号|密[码碼]|口令|비밀번호|패스워드|암호"

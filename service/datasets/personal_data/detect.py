@@ -250,12 +250,18 @@ def _outside(found: Iterable[Found], taken: Sequence[Found]) -> list[Found]:
     ]
 
 
+_NAMES_OF_ANYTHING: Final = frozenset("name nama nombre nom nome tên ชื่อ 名前 名称 名稱".split())
+"""Headers of columns that products have, too."""
+
+
 def _in_tables(text: str, languages: tuple[str, ...]) -> Iterator[Found]:
     """Find personal data in the cells of tables, after the headers of their columns."""
     for cell in find_cells(text):
         header = f"{cell.header}: "
-        found = find_all(header + text[cell.start : cell.end], *languages)
-        yield from _after(header, found.certain, cell.start)
+        found = find_all(header + text[cell.start : cell.end], *languages).certain
+        if cell.header.casefold() in _NAMES_OF_ANYTHING:
+            found = [one for one in found if one.kind != "person_name"]
+        yield from _after(header, found, cell.start)
 
 
 def _names(text: str, languages: tuple[str, ...], signs: Signs) -> list[Found]:

@@ -69,11 +69,13 @@ _VERSION: Final = re.compile(
 _NOBODY: Final = re.compile(
     r"(?:user(?:name)?|you|your[._-]?(?:name|email)|name|someone|somebody|test|foo|bar|no-?reply"
     r"|admin|info|support|contact"
-    r"|sales|help|hello|webmaster|postmaster|me|root)@example\.(?:com|org|net)$"
+    r"|sales|help|hello|webmaster|postmaster|me|root)@(?:[\w-]+\.)*example\.(?:com|org|net)$"
     r"|[\dA-Fa-f.-]{20,}@",
     re.IGNORECASE,
 )
 """Addresses in documentation, and identifiers of messages."""
+_RESOLVERS: Final = frozenset(["8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9"])
+"""Public name servers, which say nothing about who uses them."""
 
 
 _FOR_EXAMPLE: Final = re.compile(
@@ -145,5 +147,7 @@ def _is_host_address(written: str) -> bool:
     try:
         address = ipaddress.ip_address(written)
     except ValueError:
+        return False
+    if written in _RESOLVERS:
         return False
     return address.is_global and not address.is_multicast and not written.startswith("3fff")

@@ -81,5 +81,5 @@ def _cells(text: str, start: int, end: int, mark: str) -> list[tuple[int, int]]:
 
 def _named(text: str, names: list[str], cells: list[tuple[int, int]]) -> Iterator[Cell]:
     for name, (start, end) in zip(names, cells, strict=False):
-        if end - start > 3:
+        if end - start > (3 if text[start : start + 1].isascii() else 1):
             yield Cell(_JOINED.sub(" ", name), start, end)
