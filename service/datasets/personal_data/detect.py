@@ -250,7 +250,9 @@ def _outside(found: Iterable[Found], taken: Sequence[Found]) -> list[Found]:
     ]
 
 
-_NAMES_OF_ANYTHING: Final = frozenset("name nama nombre nom nome tên ชื่อ 名前 名称 名稱".split())
+_NAMES_OF_ANYTHING: Final = frozenset(
+    ("name", "nama", "nombre", "nom", "nome", "tên", "ชื่อ", "名前", "名称", "名稱")
+)
 """Headers of columns that products have, too."""
 
 
