@@ -77,18 +77,25 @@ class Signs(NamedTuple):
 
 
 _NONE: Final = Signs()
+# Their patterns count characters. In one automaton, the states for that would multiply, and a
+# process would take half a second longer to build them.
+_APART: Final = ("secrets", "labeled")
 
 
 def signs_in(texts: Iterable[str], languages: Iterable[str]) -> Signs:
     """Look for signs in texts of the given languages."""
-    searched, kinds = _sign_patterns(tuple(languages))
-    found = searched.Match(to_ascii("\n".join(texts)).encode("utf-8", "replace"))
-    return _NONE._replace(**{kinds[index]: True for index in found}) if found else _NONE
+    text = to_ascii("\n".join(texts)).encode("utf-8", "replace")
+    found = [
+        kinds[index]
+        for searched, kinds in _sign_patterns(tuple(languages))
+        for index in searched.Match(text) or ()
+    ]
+    return _NONE._replace(**dict.fromkeys(found, True)) if found else _NONE
 
 
 @lru_cache(maxsize=256)
-def _sign_patterns(languages: tuple[str, ...]) -> tuple[Any, list[str]]:
-    """Return the set of patterns to search for, and the kind of each."""
+def _sign_patterns(languages: tuple[str, ...]) -> list[tuple[Any, list[str]]]:
+    """Return the sets of patterns to search for, with the kinds of their patterns."""
     import re2
 
     patterns = {
@@ -103,12 +110,15 @@ def _sign_patterns(languages: tuple[str, ...]) -> tuple[Any, list[str]]:
         "labeled": labeled.SIGNS,
         "numbers": NUMBER_SIGNS,
     }
-    kinds = [kind for kind, pattern in patterns.items() if pattern]
-    searched = re2.Set.SearchSet(re2_options(_AUTOMATON_BYTES))
-    for kind in kinds:
-        searched.Add(patterns[kind])
-    searched.Compile()
-    return searched, kinds
+    sets: list[tuple[Any, list[str]]] = []
+    others = [kind for kind, pattern in patterns.items() if pattern and kind not in _APART]
+    for kinds in (others, *([kind] for kind in _APART)):
+        searched = re2.Set.SearchSet(re2_options(_AUTOMATON_BYTES))
+        for kind in kinds:
+            searched.Add(patterns[kind])
+        searched.Compile()
+        sets.append((searched, kinds))
+    return sets
 
 
 class Found(NamedTuple):
