@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_trainers")]
 # What ends in the middle of a training needs one that lasts. Checkpoints are at its thirds.
 LONG = {"n_epochs": 20, "batch_size": 4, "quantization": "none", "lora": {"r": 8}}
 WHOLE = LONG | {"n_epochs": 6}  # of 80 rows: 120 steps
-PAUSED = LONG | {"n_epochs": 15}  # of 40 rows: 150 steps
+PAUSED = LONG | {"n_epochs": 45}  # of 40 rows: 450 steps
 
 
 def rows(n: int) -> bytes:
@@ -86,7 +86,7 @@ async def test_poisoned_checkpoint_is_passed_over(tiny, api: Api, http, work, br
     """The newest checkpoint is corrupt, so the previous one is used."""
     job = await create(http, await upload(http, rows(40)), hyperparameters=PAUSED)
     async with work("cpu", "gpu"):
-        await event(http, job["id"], "Checkpoint saved at step 100")
+        await event(http, job["id"], "Checkpoint saved at step 150")  # pausing saves another
         assert (await http.post(f"{JOBS}/{job['id']}/pause")).status_code == 200
     # A folder that no record names may be newer: of an upload that the worker's end cut off.
     newest = (await http.get(f"{JOBS}/{job['id']}/checkpoints?limit=1")).json()["data"][0]
@@ -101,5 +101,5 @@ async def test_poisoned_checkpoint_is_passed_over(tiny, api: Api, http, work, br
     assert job["status"] == "succeeded", job["error"]
     assert any("cannot be used" in e["message"] for e in events)
     steps = [e["data"]["step"] for e in events if e["type"] == "metrics"]
-    assert max(steps) == 150
+    assert max(steps) == 450
     assert BASE_MODEL in job["fine_tuned_model"]
