@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 
 from service.datasets.checks.issues import DatasetError
 from service.datasets.contract.tasks import CleanOptions, ConvertResult
+from service.datasets.formats.chat_apps import seconds
 from service.datasets.formats.convert import convert
 from service.datasets.formats.encodings import decode
 from service.datasets.formats.options import FormatOptions
@@ -583,3 +585,16 @@ def test_real_world_files_are_read_correctly() -> None:
     made = verdicts()
     assert len({(case.topic, case.name) for case, _, _ in made}) == len(made) >= 583
     assert [(case.topic, case.name, what) for case, what, _ in made if what != "right"] == []
+
+
+@pytest.mark.parametrize(
+    "written", ["Tue, 12 May 2026 10:00:00 UTC", "2026-05-12 10:00:00 UTC", "1778580000000"]
+)
+def test_a_time_in_utc_is_the_same_in_any_time_zone(monkeypatch, written: str):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert seconds(written) == 1_778_580_000
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -107,9 +107,9 @@ def conversations_of(posts: Iterable[Post], roles: Mapping[str, str]) -> list[Re
     """
     found: list[Record] = []
     posts = [post for post in posts if post.text.strip()]
-    named = set(assistants(roles))
+    named = assistants(roles)
     if not any(named.intersection(post.names) for post in posts):
-        named = set()
+        named = frozenset()
         if posts and all(post.is_bot is None for post in posts):
             raise refuse("no_assistant", count=len({post.names[0] for post in posts}))
     chats: dict[tuple[str, str], list[Post]] = {}
@@ -168,8 +168,8 @@ def seconds(written: Any) -> float | None:
         return number / 1000 if number > _FIRST_MS else number
     except (TypeError, ValueError, OverflowError):
         pass
-    text = str(written).replace("/", "-").replace("\u202f", " ").replace(" UTC", "+00:00")
-    for parse in (datetime.fromisoformat, parsedate_to_datetime, _in_words):
+    text = str(written).replace("/", "-").replace("\u202f", " ")
+    for parse in (_in_iso, parsedate_to_datetime, _in_words):
         try:
             return parse(text).timestamp()
         except (TypeError, ValueError):
@@ -177,8 +177,12 @@ def seconds(written: Any) -> float | None:
     return None
 
 
+def _in_iso(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace(" UTC", "+00:00"))
+
+
 def _in_words(text: str) -> datetime:
-    return datetime.strptime(text, "%A, %B %d, %Y at %I:%M:%S %p%z")
+    return datetime.strptime(text.replace("UTC", "+0000"), "%A, %B %d, %Y at %I:%M:%S %p %z")
 
 
 def objects(value: Any) -> list[Row]:

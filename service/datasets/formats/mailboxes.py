@@ -12,12 +12,12 @@ from email import policy
 from email.errors import MessageError
 from email.message import EmailMessage
 from email.parser import BytesParser
-from email.utils import getaddresses, parsedate_to_datetime
+from email.utils import getaddresses
 from pathlib import Path
 from typing import Final
 
 from service.datasets.checks.issues import make_issue, printable
-from service.datasets.formats.chat_apps import Post, conversations_of
+from service.datasets.formats.chat_apps import Post, conversations_of, seconds
 from service.datasets.formats.options import Record
 from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.passages import html_text
@@ -47,7 +47,12 @@ _QUOTED: Final = re.compile(r"^>.*\n?", re.MULTILINE)
 
 # What reading an e-mail raises if it is of another kind than the standard allows.
 _DAMAGE: Final = (
-    *(MessageError, LookupError, ValueError, TypeError, AttributeError, RecursionError),
+    MessageError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RecursionError,
 )
 
 
@@ -103,7 +108,7 @@ def _post(data: bytes, threads: dict[str, str]) -> Post | None:
     is_automatic = str(mail.get("Auto-Submitted", "no")).strip().casefold() != "no"
     if is_automatic or _UNREAD.search(str(mail.get("X-Gmail-Labels") or "")):
         return None
-    text, at = _text(mail), _seconds(mail)
+    text, at = _text(mail), seconds(mail.get("Date"))
     thread = known or next((threads[one] for one in chain if one in threads), "")
     thread = thread or next(iter(chain), name)
     threads.update(dict.fromkeys(filter(None, (name, *chain)), thread))
@@ -112,13 +117,6 @@ def _post(data: bytes, threads: dict[str, str]) -> Post | None:
     address = sender[1].casefold()
     names = (sender[0], address, f"@{address.rpartition('@')[2]}")
     return Post(tuple(filter(None, names)) or ("",), text, at, thread=thread)
-
-
-def _seconds(mail: EmailMessage) -> float | None:
-    try:
-        return parsedate_to_datetime(str(mail.get("Date"))).timestamp()
-    except (ValueError, TypeError):
-        return None
 
 
 def _text(mail: EmailMessage) -> str:

@@ -106,8 +106,8 @@ class DatasetProcess:
                 "smaller files.",
             ) from e
         if code != 0:
-            log = await asyncio.to_thread(spec.result.with_suffix(".log").read_bytes)
-            raise failure(last, code, log)
+            stderr = await asyncio.to_thread(spec.result.with_suffix(".log").read_bytes)
+            raise failure(last, code, stderr)
         if not isinstance(read_message(last), Succeeded):
             raise ProtocolError("The child process ended with 0, but did not succeed.")
         return await asyncio.to_thread(read_answer, spec)
