@@ -34,7 +34,7 @@ from service.datasets.row_features import (
 )
 from service.datasets.rows.lines import line_ranges
 
-# A smaller range takes a sixth less time than one of 1 MB: its texts fit the CPU's caches.
+# A smaller range takes up to a sixth less time than one of 1 MB: its texts fit the CPU's caches.
 _RANGE_BYTES = 256 * 1024
 _FIRST_ROWS_BYTES = 64 * 1024
 # Tokenizers process a few MB/s per core. If there are more bytes than this to count, only a sample
