@@ -67,7 +67,7 @@ async def _check(
     """Return the findings as plain JSON values, and write the report, if there is to be one.
 
     `ok`: whether a job can be trained on the file. `error`: why it cannot be read at all.
-    `suitability`: what the report says first, or None without a report.
+    `report`: what is in the report, or None without one.
     """
     settings = Settings()
     found: dict[str, Any] = {
@@ -76,7 +76,7 @@ async def _check(
         "min_training_rows": settings.min_examples,
     }
     dataset_process = DatasetProcess(settings)
-    suitability = None
+    made = None
     with tempfile.TemporaryDirectory(prefix="finetuned-check-") as folder:
         spec = ConvertSpec(
             path=path.resolve(),
@@ -90,7 +90,6 @@ async def _check(
                 made = await dataset_process.run(
                     _report_spec(spec, path.name, report_path.resolve())
                 )
-                suitability = made.suitability
         except DatasetTaskFailed as e:
             return found | {"ok": False, "error": {"code": e.code, "message": e.message}}
     report = converted.validation
@@ -98,8 +97,8 @@ async def _check(
         "ok": report.ok and report.valid_rows >= settings.min_examples,
         "error": None,
         "found": msgspec.to_builtins(converted.facts),
-        "suitability": msgspec.to_builtins(suitability),
         "validation": msgspec.to_builtins(report),
+        "report": msgspec.to_builtins(made),
     }
 
 
@@ -132,5 +131,5 @@ def _describe(found: Mapping[str, Any]) -> Iterator[str]:
     )
     if report["valid_rows"] < found["min_training_rows"]:
         yield f"A training file needs at least {found['min_training_rows']} valid rows."
-    if found["suitability"] is not None:
-        yield found["suitability"]["sentence"]
+    if found["report"] is not None:
+        yield found["report"]["suitability"]["sentence"]

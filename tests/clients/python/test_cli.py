@@ -201,9 +201,13 @@ async def test_files_are_checked_on_this_machine(cli, rows, tmp_path, monkeypatc
     (tmp_path / "fragen.csv").write_text("Kunde;Wir\nWann?;Um neun Uhr.\n")
     unread = await cli("files", "check", "fragen.csv")
     assert (unread.code, "cannot be read" in unread.out) == (5, True)
+    assert "--format columns.prompt=… --format columns.completion=…" in unread.out
     options = ("--format", "columns.prompt=Kunde", "--format", "columns.completion=Wir")
     few = await cli("files", "check", "fragen.csv", *options, "--json")
     assert (few.code, few.json()["validation"]["valid_rows"]) == (5, 1)
+    (tmp_path / "kunden.csv").write_text("prompt,completion\nWho?,Write to mia@klinik-ost.de.\n")
+    reported = await cli("files", "check", "kunden.csv", "--report", "report.html")
+    assert (reported.code, "1 row contains personal data" in reported.out) == (5, True)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     missing = await cli("files", "check", rows.name, PATH=str(tmp_path))
     assert (missing.code, missing.out) == (1, "")

@@ -11,11 +11,12 @@ from typing import Annotated, Any
 
 import typer
 from finetuned.errors import FinetunedError
-from finetuned.types import ReportIssue
+from finetuned.types import DatasetReportContent, ReportIssue
 
 from finetuned_cli.formats import FormatOptions, format_of
+from finetuned_cli.hints import with_commands
 from finetuned_cli.output import Json, Out, size
-from finetuned_cli.reports import print_findings
+from finetuned_cli.reports import print_findings, show
 
 _SERVER = "finetuned-server"
 _NOT_OK = 5
@@ -48,7 +49,7 @@ def check(
     elif found["error"] is None:
         _show(found, path, out)
     else:
-        out.line(f"{path.name} cannot be read: {found['error']['message']}")
+        out.line(f"{path.name} cannot be read: {with_commands(found['error']['message'])}")
     if report is not None and found["error"] is None and not out.json:
         out.line(f"wrote {report}")
     if found["ok"] and not out.json:
@@ -83,11 +84,12 @@ def _server(path: Path) -> str:
 
 
 def _show(found: dict[str, Any], path: Path, out: Out) -> None:
+    if found["report"] is not None:
+        show(DatasetReportContent.model_validate(found["report"]), out)
+        return
     checked, source = found["validation"], found["found"]
     needed = found["min_training_rows"]
     is_short = checked["valid_rows"] < needed
-    if found["suitability"] is not None:
-        out.line(found["suitability"]["sentence"], style="bold")
     out.facts(
         [
             ("file", path),

@@ -63,7 +63,7 @@ def print_findings(findings: Sequence[ReportIssue], out: Out) -> None:
     for issue in findings[:_MAX_FINDINGS]:
         place = f"line {issue.line} {issue.pointer}".rstrip() if issue.line else "file"
         # The same remedy for every finding of a kind would hide what they say.
-        fix = "" if issue.fix in told else f" {printable(issue.fix)}"
+        fix = "" if issue.fix in told else f" {printable(with_commands(issue.fix))}"
         told.add(issue.fix)
         kind = Text(f"{issue.severity} {issue.code}", style=_STYLES.get(issue.severity, ""))
         out.console.print(Text(f"{place}: ") + kind + Text(f": {printable(issue.message)}{fix}"))
