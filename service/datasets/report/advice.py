@@ -75,7 +75,7 @@ WORDINGS: Final[Mapping[str, Wording]] = {
         "They cannot be trained on. The most common error is {error}: {fix}",
     ),
     "too_few_rows_for_a_job": Wording(
-        "{rows} rows are too few for a job",
+        "{rows} row(s) are too few for a job",
         "A job needs {rows_needed}; a clear effect starts at {rows_suggested} to 100 good rows.",
     ),
     "few_rows": Wording(
