@@ -57,7 +57,6 @@ USED = (
     "whoami",
     "profiles",
     "usage",
-    "import-config axolotl.yaml",
     "files upload rows.jsonl --no-wait",
     "files list",
     "files show {file}",
@@ -334,7 +333,6 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "eval.json").write_text(json.dumps(EVAL))
     (tmp_path / "job.yaml").write_text("model: tiny-base\ntraining_file: file-x\n")
     (tmp_path / "promptfooconfig.yaml").write_text("prompts: [Hi]\n")
-    (tmp_path / "axolotl.yaml").write_text("base_model: tiny\nadapter: lora\ndatasets: []\n")
     return tmp_path
 
 
@@ -396,7 +394,7 @@ async def test_failures_go_to_stderr_with_their_code(cli, folder):
     names |= {"account": "svc_acct_x", "admin_key": "key_x"}
     names |= {"eval": "eval_x", "webhook": "whep_x"}
     for line in USED + OTHER:
-        if name_of(line) in ("profiles", "import-config", "logout", "login"):
+        if name_of(line) in ("profiles", "logout", "login"):
             continue
         (folder / "copy.jsonl").unlink(missing_ok=True)
         arguments = [word.format(**names) for word in line.split()]
