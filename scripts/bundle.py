@@ -1,6 +1,6 @@
 """`make bundle`: writes a folder from which its install.sh installs a server without a network.
 
-    python -m scripts.bundle --suite bookworm [--gpu] [--model FILE.tar] [--sign KEY.pem] OUTPUT
+    python -m scripts.bundle --suite bookworm [--gpu] [--model FOLDER] [--sign KEY.pem] OUTPUT
 
 Run it on a machine that reaches PyPI and the distribution's mirror. It may have another Python and
 another release than the server. docs/install-server.md is the page for the server.
@@ -24,6 +24,7 @@ from packaging.utils import parse_wheel_filename
 
 import service
 from service.core.encryption.signing import from_file
+from service.models.hub_folder import read_card
 
 ROOT: Final = Path(__file__).parent.parent
 SERVER: Final = ROOT / "deploy" / "server"
@@ -209,7 +210,7 @@ def write(bundle: Bundle, models: list[Path], key: Path | None) -> None:
         shutil.copytree(bundle.interpreter, bundle.output / "python")
     (bundle.output / "models").mkdir()
     for model in models:
-        shutil.copy(model, bundle.output / "models")
+        shutil.copytree(model, bundle.output / "models" / model.name)
     facts = "".join(f"{name}='{value}'\n" for name, value in bundle.facts.items())
     (bundle.output / "bundle.env").write_text(facts, "utf-8")
     write_sums(bundle.output, key)
@@ -231,14 +232,21 @@ def main() -> None:
     parser.add_argument("--find-links", action="append", default=[], help="more wheels")
     parser.add_argument("--mirror", help="mirror of the server's distribution, if not this one's")
     parser.add_argument(
-        "--model", action="append", default=[], type=Path, help="ID.tar of 'models bundle'"
+        "--model",
+        action="append",
+        default=[],
+        type=Path,
+        help="folder of a base model, named like its ID",
     )
     parser.add_argument("--sign", type=Path, metavar="KEY", help="Ed25519 private key, PEM")
     given = parser.parse_args()
     if given.output.exists():
         parser.error(f"{given.output} exists: name a new folder")
-    if missing := [path for path in given.model if not path.is_file()]:
-        parser.error(f"{missing[0]} is not a file: write it with 'finetuned-server models bundle'")
+    if unlicensed := [path for path in given.model if read_card(path).license is None]:
+        parser.error(
+            f"{unlicensed[0]} is no folder of a model with a README.md that names a license: "
+            "download it with 'hf download ORG/NAME --local-dir ID', or write the license there"
+        )
     bundle = Bundle(
         given.output.resolve(),
         given.suite,

@@ -196,9 +196,9 @@ run_as_service() { # release, arguments of finetuned-server
 
 add_models() {
     local model id failed=''
-    for model in "$here"/models/*.tar; do
-        [ -f "$model" ] || return 0
-        id=$(basename "$model" .tar)
+    for model in "$here"/models/*/; do
+        [ -d "$model" ] || return 0
+        id=$(basename "$model")
         if ! grep -qs "id: *['\"]\?${id}['\"]\?\$" "$data/models.yaml"; then
             say "model: adding $id"
             # As root, because the service's user may not read the bundle.
@@ -206,8 +206,10 @@ add_models() {
             (
                 umask 077
                 set -a && . "$settings"
-                PYTHONDONTWRITEBYTECODE=1 "$release/bin/finetuned-server" models add "$model" \
-                    --id "$id" --data-dir "$data"
+                mkdir -p "$data/models" &&
+                    cp -rT --preserve=timestamps "$model" "$data/models/$id" &&
+                    PYTHONDONTWRITEBYTECODE=1 "$release/bin/finetuned-server" models add \
+                        "$data/models/$id" --id "$id" --data-dir "$data"
             ) || failed=yes
             chown -R finetuned:finetuned "$data/models" "$data/models.yaml" 2>/dev/null || true
             [ -z "$failed" ] || fail "the model $id was not added, see above" "correct the bundle"

@@ -31,7 +31,7 @@ CLIENT_COMMANDS: Final = {
         name: name
         for name in (
             *("admin", "advice", "aliases", "batches", "chat", "chats", "erasures", "evals"),
-            *("evidence", "exports", "generations", "import-config", "imports", "jobs"),
+            *("evidence", "exports", "generations", "imports", "jobs"),
             *("leave-openai", "login", "logout", "profiles", "receipts", "recognizers", "sweeps"),
             *("train", "usage", "webhooks", "whoami"),
         )

@@ -36,7 +36,6 @@ from service.models.model_folder import ModelRefused
 from service.models.parsers import ReasoningParsers, ToolCallParsers
 from service.models.records import base_of
 from service.models.registry import ModelRegistry
-from service.models.sources.write_bundle import bundle_model
 from service.projects.records import Projects
 from service.standalone.layout import DataLayout
 from service.training.model.base_folder import read_config, unquantizable, untrainable
@@ -53,11 +52,6 @@ _ERRORS: Final = (
     ValueError,
 )
 _SHOWN_NEEDING: Final = 5
-
-Revision = Annotated[
-    str | None,
-    typer.Option(help="Branch, tag or commit in a Hugging Face cache, or tag in an OCI layout."),
-]
 
 
 @app.command("list")
@@ -82,10 +76,7 @@ def list_models(
 def add(
     source: Annotated[
         Path,
-        typer.Argument(
-            help="A Hugging Face folder, a GGUF file, a bundle, an OCI layout, a Hugging Face "
-            "cache, or the name ORG/NAME of a model in this machine's cache."
-        ),
+        typer.Argument(help="A Hugging Face folder, which is used in place, or a GGUF file."),
     ],
     model_id: Annotated[str, typer.Option("--id", help="Model id that clients use.")],
     license_id: Annotated[
@@ -116,7 +107,6 @@ def add(
             help="Folder of the same model in AWQ, GPTQ or FP8, which engines serve in its place."
         ),
     ] = None,
-    revision: Revision = None,
     data_dir: DataDir = None,
 ) -> None:
     """Verify a base model on this machine and add it to the catalog. Nothing is downloaded.
@@ -132,7 +122,6 @@ def add(
             license_id=license_id,
             languages=tuple(language or ()),
             context_length=context_length,
-            revision=revision,
             report=_progress,
             serving_quantization=serving_quantization,
             serving_path=serving_path,
@@ -172,42 +161,6 @@ def fetch(
     except (*_ERRORS, StorageError) as e:
         fail(e)
     typer.echo(f"copied {url} to {folder}" if copied else f"{folder} is already there")
-
-
-@app.command("bundle")
-def bundle(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            help="A Hugging Face folder, a Hugging Face cache, or the name ORG/NAME of a model in "
-            "this machine's cache."
-        ),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, FILE.tar.")],
-    name: Annotated[
-        str | None, typer.Option(help="Name of the model. Defaults to the source's.")
-    ] = None,
-    license_id: Annotated[
-        str | None,
-        typer.Option(
-            "--license", help="SPDX id, such as apache-2.0. Defaults to the model card's."
-        ),
-    ] = None,
-    revision: Revision = None,
-) -> None:
-    """Write a model and its digests to one file, for 'models add' on a machine without a network.
-
-    Needs neither a GPU nor a running service. Nothing is downloaded.
-    """
-    try:
-        made = bundle_model(source, output, name, license_id, revision, report=_progress)
-    except (ModelRefused, OSError, ValueError) as e:
-        fail(e)
-    typer.echo(
-        f"bundled {made.name}: {len(made.files)} files, {made.size / 1e9:,.1f} GB, license "
-        f"{made.license or 'unknown'}. Copy {output} to the other machine, and run "
-        f"'finetuned-server models add {output.name} --id ID' there."
-    )
 
 
 @app.command("merge")

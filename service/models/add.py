@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from service.models.catalogue import (
     ServingQuantization,
     check_id,
 )
+from service.models.hub_folder import read_card, verify_download
 from service.models.model_folder import (
     ModelRefused,
     check_folder,
@@ -24,8 +26,6 @@ from service.models.model_folder import (
     read_header,
     serving_fault,
 )
-from service.models.sources.detect import read_card, stage_model
-from service.models.sources.manifest import Report
 from service.training.model.base_folder import weight_files
 
 
@@ -38,17 +38,15 @@ def add_model(
     license_id: str | None = None,
     languages: tuple[str, ...] = (),
     context_length: int | None = None,
-    revision: str | None = None,
-    report: Report = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
     serving_quantization: ServingQuantization = "auto",
     serving_path: Path | None = None,
 ) -> BaseModelEntry:
     """Validate a model and add it to the catalog.
 
     A Hugging Face folder is used in place. A GGUF file is dequantized once into
-    `models_dir/<id>`, and a bundle, an OCI layout or a model of a Hugging Face cache is
-    unpacked there. License and languages default to those of the model card. Raises ModelRefused,
-    CatalogueError, or ValueError for an invalid ID.
+    `models_dir/<id>`. License and languages default to those of the model card. Raises
+    ModelRefused, CatalogueError, or ValueError for an invalid ID.
     """
     check_id(model_id)
     if catalogue.get(model_id) is not None:
@@ -59,32 +57,43 @@ def add_model(
         if license_id is None:
             raise ModelRefused(f"{source.name} has no model card: add --license")
         source = _from_gguf(source, target)
-    with stage_model(source, target, revision, report) as found:
-        length = _context_length(check_folder(found.folder), context_length)
-        parameters = count_parameters(found.folder)
-        if fault := folder_fault(found.folder):
-            raise ModelRefused(fault.replace(str(found.folder), found.folder.name))
-        card = read_card(found.folder)
-        known_license = license_id or found.license or card.license
-        if known_license is None:
-            raise ModelRefused(
-                f"the license of {found.folder.name} is not known, because its model card "
-                "(README.md) names none: read it, and add --license, such as --license apache-2.0"
-            )
-        entry = BaseModelEntry(
-            id=model_id,
-            path=found.keep(),
-            license=known_license,
-            context_length=length,
-            languages=languages or card.languages,
-            parameters=parameters,
-            created_at=int(time.time()),
-            **_serving(serving_quantization, serving_path),
+    folder = _require_folder(source)
+    length = _context_length(check_folder(folder), context_length)
+    parameters = count_parameters(folder)
+    if fault := folder_fault(folder):
+        raise ModelRefused(fault.replace(str(folder), folder.name))
+    card = read_card(folder)
+    if (known_license := license_id or card.license) is None:
+        raise ModelRefused(
+            f"the license of {folder.name} is not known, because its model card (README.md) "
+            "names none: read it, and add --license, such as --license apache-2.0"
         )
+    verify_download(folder, report)
+    entry = BaseModelEntry(
+        id=model_id,
+        path=folder,
+        license=known_license,
+        context_length=length,
+        languages=languages or card.languages,
+        parameters=parameters,
+        created_at=int(time.time()),
+        **_serving(serving_quantization, serving_path),
+    )
     if fault := serving_fault(entry):
         raise ModelRefused(fault)
     catalogue.add(entry)
     return entry
+
+
+def _require_folder(source: Path) -> Path:
+    if not source.is_dir():
+        raise ModelRefused(
+            f"{source} is not a folder: unpack an archive first, and download a model on a machine "
+            "with a network, with 'hf download ORG/NAME --local-dir FOLDER'"
+        )
+    if (source / "snapshots").is_dir():
+        raise ModelRefused(f"{source} is a Hugging Face cache: name a folder in its snapshots")
+    return source.resolve()
 
 
 def _serving(quantization: ServingQuantization, path: Path | None) -> dict[str, Any]:

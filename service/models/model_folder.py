@@ -27,7 +27,7 @@ from service.training.model.base_folder import (
     weight_files,
 )
 
-PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack")
+_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack")
 # Of models whose config.json leaves out what equals the default of their class in transformers.
 _IMPLIED_LENGTHS = {"gemma3_text": 131_072}
 # By `architectures` in config.json. tests/models/test_served_architectures.py finds new ones.
@@ -65,25 +65,26 @@ class ModelRefused(Exception):
     """The folder cannot be used as a base model; the message says why and how to fix it."""
 
 
-def check_folder(folder: Path, files: Sequence[Path] | None = None) -> int | None:
+def check_folder(folder: Path) -> int | None:
     """Return the context length in a Hugging Face folder's config.json, or None if it has none.
 
-    `files` are those that will be used, if not all of them. Raises ModelRefused if the folder is
-    unsuitable.
+    Raises ModelRefused if the folder is unsuitable.
     """
-    if not folder.is_dir():
-        raise ModelRefused(f"{folder} is not a folder")
-    if files is None:
-        files = [p for p in folder.rglob("*") if p.is_file()]
+    files = [p for p in folder.rglob("*") if p.is_file()]
     config = _require_config(folder)
     _refuse_architecture(folder, config)
     _refuse_code(folder, files)
     kind = config.get("model_type")
     if isinstance(kind, str) and (why := unknown_architecture(kind)):
         raise ModelRefused(f"{folder.name} ({kind[:40]}) cannot be trained here: {why}")
-    pickles = [p.name for p in files if p.suffix in PICKLES and p.name != "training_args.bin"]
+    pickles = [p.name for p in files if p.suffix in _PICKLES and p.name != "training_args.bin"]
     if not any(p.suffix == ".safetensors" for p in files):
-        raise no_weights(folder.name, pickles)
+        hint = (
+            f"; {pickles[0]} is a pickle, which can run code: convert it to safetensors first"
+            if pickles
+            else ""
+        )
+        raise ModelRefused(f"there are no weights in safetensors form in {folder.name}{hint}")
     if pickles:
         raise ModelRefused(
             f"{folder.name} contains {', '.join(sorted(pickles)[:3])}, which can run code when "
@@ -102,16 +103,6 @@ def check_folder(folder: Path, files: Sequence[Path] | None = None) -> int | Non
             "conversation, and would stop trainings and engines: use the one of the model's author"
         )
     return _context_length(config)
-
-
-def no_weights(where: str, pickles: Sequence[str]) -> ModelRefused:
-    """Return the error of a model without safetensors, which may have pickles instead."""
-    hint = (
-        f"; {pickles[0]} is a pickle, which can run code: convert it to safetensors first"
-        if pickles
-        else ""
-    )
-    return ModelRefused(f"there are no weights in safetensors form in {where}{hint}")
 
 
 def _require_config(folder: Path) -> dict[str, Any]:

@@ -52,6 +52,11 @@ def test_a_context_length_that_config_json_leaves_out_is_known_or_asked_for(fold
     assert add(folder, catalogue, model_id="b", context_length=1024).context_length == 1024
 
 
+def test_a_license_that_no_card_names_has_to_be_given(folder, catalogue):
+    with pytest.raises(ModelRefused, match="add --license"):
+        add(folder, catalogue, license_id=None)
+
+
 def test_the_same_id_is_refused(folder, catalogue):
     add(folder, catalogue)
     with pytest.raises(CatalogueError, match="already"):

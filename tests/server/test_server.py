@@ -22,7 +22,6 @@ import pytest
 import service
 from scripts.bundle import Bundle, write, write_sums
 from service.core.encryption.signing import SigningKey
-from service.models.sources.write_bundle import bundle_model
 from tests.cached import ROOT
 from tests.server import machine
 from tests.server.machine import Machine
@@ -65,8 +64,8 @@ def bundles(home: Path, demo_model_path: Path) -> Path:
     key.write_bytes(SigningKey.generate().pem)
     (place / "release.pub").write_text(SigningKey.from_pem(key.read_bytes()).public.pem, "ascii")
     links = tuple(os.environ.get("PIP_FIND_LINKS", "").split())
-    model = place / f"{MODEL}.tar"
-    bundle_model(demo_model_path, model, license_id="apache-2.0", report=print)
+    model = shutil.copytree(demo_model_path, place / MODEL)
+    (model / "README.md").write_text("---\nlicense: apache-2.0\n---\n", "utf-8")
     interpreter = machine.copy_interpreter(place / "python")
     made = Bundle(place / "this", machine.SUITE, False, find_links=links, interpreter=interpreter)
     write(made, [model], key)

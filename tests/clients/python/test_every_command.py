@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 PACKAGES = (finetuned, finetuned_cli, finetuned_migrate)
 SOURCES = [Path(str(module.__file__)).parent for module in PACKAGES]
-EVAL = {
+EVAL: dict[str, Any] = {
     "name": "answers",
     "data_source_config": {
         "type": "custom",
@@ -57,7 +57,6 @@ USED = (
     "whoami",
     "profiles",
     "usage",
-    "import-config axolotl.yaml",
     "files upload rows.jsonl --no-wait",
     "files list",
     "files show {file}",
@@ -84,7 +83,7 @@ USED = (
     "generations list",
     "evals create eval.json",
     "evals list",
-    "evals import promptfooconfig.yaml",
+    "evals import archive",
     "evals show {eval}",
     "evals runs {eval}",
     "evals delete {eval} --yes",
@@ -169,7 +168,6 @@ OTHER = (
     "evals cancel-run {eval} evalrun_x",
     "evals delete-run {eval} evalrun_x --yes",
     "evals compare {eval} evalrun_x evalrun_y",
-    "evals export {eval} --output exported.yaml",
     "batches create {file}",
     "batches show batch_x",
     "batches cancel batch_x",
@@ -333,8 +331,10 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "terms.txt").write_text("Acme Trading\n")
     (tmp_path / "eval.json").write_text(json.dumps(EVAL))
     (tmp_path / "job.yaml").write_text("model: tiny-base\ntraining_file: file-x\n")
-    (tmp_path / "promptfooconfig.yaml").write_text("prompts: [Hi]\n")
-    (tmp_path / "axolotl.yaml").write_text("base_model: tiny\nadapter: lora\ndatasets: []\n")
+    (tmp_path / "archive").mkdir()
+    schema = {"properties": {"item": EVAL["data_source_config"]["item_schema"]}}
+    archived = {**EVAL, "id": "eval_a", "data_source_config": {"type": "custom", "schema": schema}}
+    (tmp_path / "archive" / "evals.json").write_text(json.dumps([archived]))
     return tmp_path
 
 
@@ -396,7 +396,7 @@ async def test_failures_go_to_stderr_with_their_code(cli, folder):
     names |= {"account": "svc_acct_x", "admin_key": "key_x"}
     names |= {"eval": "eval_x", "webhook": "whep_x"}
     for line in USED + OTHER:
-        if name_of(line) in ("profiles", "import-config", "logout", "login"):
+        if name_of(line) in ("profiles", "logout", "login"):
             continue
         (folder / "copy.jsonl").unlink(missing_ok=True)
         arguments = [word.format(**names) for word in line.split()]

@@ -1,6 +1,6 @@
-"""Commands for moving to finetuned from OpenAI and from other trainers.
+"""Commands for moving to finetuned from OpenAI.
 
-`openai` records an account, trains its models again and compares their answers. `configs` reads
-other trainers' configurations as job requests. `cli` has the commands of both, which `finetuned`
-finds as entry points. May use the client `finetuned`; nothing imports this package.
+`openai` records an account, trains its models again and compares their answers. `cli` has the
+commands, which `finetuned` finds as an entry point. May use the client `finetuned`; nothing
+imports this package.
 """
