@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 PACKAGES = (finetuned, finetuned_cli, finetuned_migrate)
 SOURCES = [Path(str(module.__file__)).parent for module in PACKAGES]
-EVAL: dict[str, Any] = {
+EVAL = {
     "name": "answers",
     "data_source_config": {
         "type": "custom",
@@ -83,7 +83,7 @@ USED = (
     "generations list",
     "evals create eval.json",
     "evals list",
-    "evals import archive",
+    "evals import promptfooconfig.yaml",
     "evals show {eval}",
     "evals runs {eval}",
     "evals delete {eval} --yes",
@@ -168,6 +168,7 @@ OTHER = (
     "evals cancel-run {eval} evalrun_x",
     "evals delete-run {eval} evalrun_x --yes",
     "evals compare {eval} evalrun_x evalrun_y",
+    "evals export {eval} --output exported.yaml",
     "batches create {file}",
     "batches show batch_x",
     "batches cancel batch_x",
@@ -331,10 +332,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "terms.txt").write_text("Acme Trading\n")
     (tmp_path / "eval.json").write_text(json.dumps(EVAL))
     (tmp_path / "job.yaml").write_text("model: tiny-base\ntraining_file: file-x\n")
-    (tmp_path / "archive").mkdir()
-    schema = {"properties": {"item": EVAL["data_source_config"]["item_schema"]}}
-    archived = {**EVAL, "id": "eval_a", "data_source_config": {"type": "custom", "schema": schema}}
-    (tmp_path / "archive" / "evals.json").write_text(json.dumps([archived]))
+    (tmp_path / "promptfooconfig.yaml").write_text("prompts: [Hi]\n")
     return tmp_path
 
 
