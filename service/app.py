@@ -40,7 +40,6 @@ from service.jobs import routes as job_routes
 from service.jobs.advice import routes as advice_routes
 from service.jobs.evaluation import routes as evaluation_routes
 from service.jobs.evaluation.labels import routes as label_routes
-from service.jobs.sweeps import routes as sweep_routes
 from service.lifespan import open_resources
 from service.models import approval_routes, sharing_routes
 from service.models import routes as model_routes
@@ -162,7 +161,6 @@ def _routes() -> list[BaseRoute]:
         evaluation_routes,
         label_routes,
         advice_routes,
-        sweep_routes,
         sharing_routes,
         evidence_routes,
         approval_routes,

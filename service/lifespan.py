@@ -56,7 +56,6 @@ from service.jobs.evaluation.labels.records import Labels
 from service.jobs.evaluation.records import Evaluations
 from service.jobs.event_stream import JobChanges
 from service.jobs.records import Jobs
-from service.jobs.sweeps.records import Sweeps
 from service.models.aliases.changes import Aliases
 from service.models.catalogue import Catalogue
 from service.models.parsers import Capabilities
@@ -195,7 +194,7 @@ def _add_records(state: State, settings: Settings) -> None:
     state.batches, state.generations = Batches(state.files), Generations(state.files)
     state.jobs_needing_file = _unfinished_work_of_file(state.jobs, state.batches, state.generations)
     state.evaluations, state.advice_store = Evaluations(redis), AdviceStore(redis)
-    state.sweeps, state.evals, state.exports = Sweeps(state.jobs), Evals(redis), Exports(redis)
+    state.evals, state.exports = Evals(redis), Exports(redis)
     state.alias_checks = AliasChecks(redis)
     state.require_suite = suite_requirement(state.evals)
     state.dispatcher = Dispatcher(state.jobs, redis, settings)

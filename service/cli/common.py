@@ -32,7 +32,7 @@ CLIENT_COMMANDS: Final = {
         for name in (
             *("admin", "advice", "aliases", "batches", "chat", "chats", "erasures", "evals"),
             *("evidence", "exports", "generations", "import-config", "imports", "jobs"),
-            *("leave-openai", "login", "logout", "profiles", "receipts", "recognizers", "sweeps"),
+            *("leave-openai", "login", "logout", "profiles", "receipts", "recognizers"),
             *("train", "usage", "webhooks", "whoami"),
         )
     },

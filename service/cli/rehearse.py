@@ -273,10 +273,10 @@ class _Runs:
 
     def resume(self) -> Found:
         """Stop at a checkpoint in the middle, continue from there, and compare the losses."""
-        stopped = self._run("half", pause_after=0.5, n_checkpoints=2).of(Stopped)
+        stopped = self._run("half", replay_until=_ROWS[self._machine.device] // _BATCH).of(Stopped)
         if stopped is None or stopped.path is None:
             raise _RunFailed("the run did not stop at its checkpoint")
-        rest = self._run("rest", resume_from=stopped.path, n_checkpoints=2)
+        rest = self._run("rest", resume_from=stopped.path)
         return self._compare(self._first.losses, rest.losses)
 
     def with_peft(self) -> Found:
@@ -337,7 +337,7 @@ class _Runs:
         rows = folder / "rows.jsonl"
         rows.write_text("\n".join(_chats(_ROWS[device], _LENGTHS[device])) + "\n", "utf-8")
         given = {"n_checkpoints": 1, "quantization": "nf4", "packing": False} | changes
-        of_the_run = {"n_checkpoints", "resume_from", "pause_after"} & given.keys()
+        of_the_run = {"n_checkpoints", "resume_from", "replay_until"} & given.keys()
         chosen = RESOLVED["supervised"].model_validate(
             {
                 "n_epochs": 2,

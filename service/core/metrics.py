@@ -333,19 +333,6 @@ JOB_EVALUATIONS = _JOBS.counter(
 JOB_EVALUATIONS_UNFINISHED = _ALL_JOBS.gauge(
     "finetuned_job_evaluations_unfinished", "Evaluations of finished jobs that have not ended."
 )
-SWEEPS = _ENDED_JOBS.event_counter(
-    "finetuned_sweeps_total",
-    "Sweeps of the installation that have ended.",
-    ["status"],
-    {
-        ("succeeded",): "fine_tuning.sweep.succeeded",
-        ("failed",): "fine_tuning.sweep.failed",
-        ("cancelled",): "fine_tuning.sweep.cancelled",
-    },
-)
-SWEEPS_UNFINISHED = _ALL_JOBS.gauge(
-    "finetuned_sweeps_unfinished", "Sweeps of the installation that have not ended."
-)
 # Set from the records by every worker's reconciler.
 ALIAS_GAIN_POINTS = _ALIASES.gauge(
     "finetuned_alias_gain_points",
@@ -393,7 +380,7 @@ EXPORTS_UNFINISHED = _ALL_EXPORTS.gauge(
 )
 
 _OPERATIONS = (
-    *("advice", "sweep", "model.import", "model.export", "organization.erasure"),
+    *("advice", "model.import", "model.export", "organization.erasure"),
     *("dataset.report", "dataset.preview", "dataset.cleaning", "dataset.diff", "dataset.merge"),
     *("dataset.generation", "alias.check"),
 )
@@ -407,11 +394,7 @@ OPERATIONS = _ENDED_OPERATIONS.event_counter(
     "Long-running operations of the installation that reached a final state, by kind of object.",
     ["object", "status"],
     _OPERATION_EVENTS
-    # These have the events of the counters that are older.
-    | {
-        ("sweep", end.replace("succeeded", "completed")): event
-        for (end,), event in SWEEPS.events.items()
-    }
+    # These have the events of the counter that is older.
     | {
         ("model.export", end.replace("succeeded", "completed")): event
         for (end,), event in EXPORTS.events.items()

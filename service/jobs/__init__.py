@@ -3,5 +3,5 @@
 `create.py` checks requests, `planning/` chooses hyperparameters and memory settings, `dispatch.py`
 and `fair_share.py` decide which job a worker takes next, `attempt/` runs trainings, `lifecycle.py`
 decides each change of status, and `recovery.py` what happens to lost attempts. `checkpoints.py`
-decides from which checkpoint a training resumes, and `sweeps/halving.py` which trials continue.
+decides from which checkpoint a training resumes.
 """

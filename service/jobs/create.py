@@ -53,12 +53,12 @@ async def create(
     Raises BadRequest, NotFound, RateLimited or ClaimLost.
     """
     job, entry = await build_job(body, caller, files, registry, settings)
-    await check_queue(caller, jobs, settings.max_queued_jobs_per_project)
-    await check_fit(job, entry, jobs.redis)
+    await _check_queue(caller, jobs, settings.max_queued_jobs_per_project)
+    await _check_fit(job, entry, jobs.redis)
     return await jobs.create(
         job,
         NewEvent(message=f"Created fine-tuning job: {job.id}", data={"code": "created"}),
-        NewEvent(message=validation_message(job), data={"code": "validating"}),
+        NewEvent(message=_validation_message(job), data={"code": "validating"}),
         claim=claim,
     )
 
@@ -276,7 +276,7 @@ async def _check_warm_start(body: CreateJob, caller: Principal, registry: ModelR
         )
 
 
-async def check_fit(job: JobRecord, entry: BaseModelEntry, redis: Client) -> None:
+async def _check_fit(job: JobRecord, entry: BaseModelEntry, redis: Client) -> None:
     """Reject a job that fits no worker even with the smallest possible data.
 
     Memory that depends on the data is checked when the job is prepared.
@@ -302,22 +302,21 @@ async def check_fit(job: JobRecord, entry: BaseModelEntry, redis: Client) -> Non
         raise BadRequest(there.refusal, param="model", code="does_not_fit")
 
 
-async def check_queue(caller: Principal, jobs: Jobs, most: int, new: int = 1) -> None:
-    """Reject new jobs of a project that would have too many waiting ones. Raises RateLimited."""
+async def _check_queue(caller: Principal, jobs: Jobs, most: int) -> None:
+    """Reject a new job of a project with too many waiting ones. Raises RateLimited."""
     # Not atomic with the write: concurrent requests may exceed the limit by their number.
     unfinished = await jobs.unfinished(caller.project_id)
     queued = sum(job.status in (Status.VALIDATING, Status.QUEUED) for job in unfinished)
-    if queued + new > most:
-        more = "" if new == 1 else f"; {new} more would exceed it"
+    if queued >= most:
         raise RateLimited(
-            f"The project has {queued} waiting jobs, and the limit is {most}{more}. Try again when "
-            "some have started, or cancel some.",
+            f"The project has {queued} waiting jobs, and the limit is {most}. Try again when some "
+            "have started, or cancel some.",
             code="limit_reached",
             headers={"retry-after": _RETRY_AFTER_S},
         )
 
 
-def validation_message(job: JobRecord) -> str:
+def _validation_message(job: JobRecord) -> str:
     """Return the message of the event with which the validation of a job's files begins."""
     if not job.mixed_files:
         return f"Validating training file: {job.training_file}"

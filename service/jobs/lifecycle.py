@@ -5,9 +5,8 @@
                           └ paused ┘        (pause from queued or running; resume → queued)
 
 After a pause request, a running job stays `running` with `pausing` set until its worker has
-stored a checkpoint and released the job. A trial of a sweep also pauses by itself, at a point where
-it waits for the other trials, and only the sweep resumes it there. When an attempt is lost, the job
-returns to `queued` with the next attempt number. A final status is written only once.
+stored a checkpoint and released the job. When an attempt is lost, the job returns to `queued` with
+the next attempt number. A final status is written only once.
 
 What an attempt writes is fenced: `own` is the record as the attempt knows it, and a function raises
 AttemptSuperseded if the job is at another attempt by now.
@@ -15,7 +14,6 @@ AttemptSuperseded if the job is at another attempt by now.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,8 +29,6 @@ class NotAllowed(Exception):
 
     def __init__(self, job: JobRecord, action: str) -> None:
         self.state = "pausing" if job.pausing else job.status.value
-        if job.waits_for_sweep:
-            self.state = "waiting for the other trials of its sweep"
         self.action = action
         super().__init__(f"a job that is {self.state} cannot {action}")
 
@@ -140,42 +136,16 @@ def pause(job: JobRecord) -> JobRecord:
 def resume(job: JobRecord, now_s: int) -> JobRecord:
     """Put a paused job at the end of the queue with a new attempt number.
 
-    Raises NotAllowed if the job is neither paused nor pausing, or waits for its sweep.
+    Raises NotAllowed if the job is neither paused nor pausing.
 
     A job that is still pausing continues: its worker keeps it or, if the trainer has already been
     told to stop, returns it to the queue with its checkpoint.
     """
     if job.pausing:
         return job.model_copy(update={"pausing": False})
-    if job.status is not Status.PAUSED or job.waits_for_sweep:
+    if job.status is not Status.PAUSED:
         raise NotAllowed(job, "be resumed")
     return _queue_next(job).model_copy(update={"queued_at": now_s})
-
-
-def wait_for_sweep(job: JobRecord, own: JobRecord) -> JobRecord:
-    """Release a trial that stopped by itself, to wait for the other trials of its sweep.
-
-    If a user has paused it, it only waits once the user resumes it. If it no longer has to wait, it
-    is queued again.
-    """
-    released = hand_back(job, own)
-    if job.pausing or job.pause_after is None:
-        return released
-    return _pause(job).model_copy(update={"waits_for_sweep": True})
-
-
-def pass_rung(job: JobRecord, pause_after: float | None, now_s: int) -> JobRecord:
-    """Let a trial continue to the next rung, or to its end.
-
-    Raises AttemptSuperseded if it has ended, or has passed already.
-    """
-    now, later = (math.inf if share is None else share for share in (job.pause_after, pause_after))
-    if job.is_final or later <= now:
-        raise AttemptSuperseded(job.id)
-    passing = job.model_copy(update={"pause_after": pause_after, "waits_for_sweep": False})
-    if not job.waits_for_sweep:
-        return passing
-    return _queue_next(passing).model_copy(update={"queued_at": now_s})
 
 
 def hand_back(job: JobRecord, own: JobRecord) -> JobRecord:
@@ -224,19 +194,9 @@ def set_choices(job: JobRecord, own: JobRecord, choices: Mapping[str, Any]) -> J
     return job.model_copy(update={"hyperparameters": chosen.model_copy(update=decided)})
 
 
-def record_progress(
-    job: JobRecord, own: JobRecord, held_out_loss: float | None = None
-) -> JobRecord:
-    """Record a stored checkpoint, and reset the count of lost attempts.
-
-    `held_out_loss` is what the checkpoint measured. With `keep_best`, the lowest one counts.
-    """
-    losses = [held_out_loss] if held_out_loss is not None else []
-    if job.held_out_loss is not None and (not losses or job.hyperparameters.keep_best):
-        losses.append(job.held_out_loss)
-    return require_running(job, own).model_copy(
-        update={"fruitless_attempts": 0, "held_out_loss": min(losses, default=None)}
-    )
+def record_progress(job: JobRecord, own: JobRecord) -> JobRecord:
+    """Record a stored checkpoint: reset the count of lost attempts."""
+    return require_running(job, own).model_copy(update={"fruitless_attempts": 0})
 
 
 def fail(job: JobRecord, own: JobRecord, failure: JobFailure, now_s: int) -> JobRecord:
@@ -274,7 +234,6 @@ def _end(job: JobRecord, status: Status, now_s: int) -> JobRecord:
             "finished_at": now_s,
             "estimated_finish": None,
             "pausing": False,
-            "waits_for_sweep": False,
         }
     )
 

@@ -205,14 +205,9 @@ class JobRecord(AttemptedRecord):
     awaits_memory: bool = False  # an event says that no online worker has enough memory
     awaits_model: bool = False  # an event says that the base model's files are not complete
     memory_retries: int = 0  # attempts that ran out of memory and were retried with a smaller plan
-    # Half of the held-out rows are not used to choose a checkpoint or a trial. False in older
+    # Half of the held-out rows are not used to choose a checkpoint. False in older
     # records, also of jobs that chose by all held-out rows.
     keeps_test_rows: bool = False
-    # For trials of a sweep.
-    sweep: str | None = None
-    pause_after: float | None = None  # share of the steps after which it waits for other trials
-    waits_for_sweep: bool = False  # it is paused there
-    held_out_loss: float | None = None  # at the newest checkpoint, or the best with `keep_best`
 
     @field_validator("hyperparameters", mode="before")
     @classmethod
@@ -236,9 +231,8 @@ class JobRecord(AttemptedRecord):
 
     @property
     def chose_by_test_rows(self) -> bool:
-        """Whether the rows that judge the model also chose its checkpoint, or it among trials."""
-        chose = self.hyperparameters.selects or self.sweep is not None
-        return chose and not self.keeps_test_rows
+        """Whether the rows that judge the model also chose its checkpoint."""
+        return self.hyperparameters.selects and not self.keeps_test_rows
 
     @property
     def resolved(self) -> Resolved:
@@ -310,8 +304,8 @@ class CheckpointRecord(Record):
 
 EVENT_CODES: Final = frozenset(
     {"created", "validating", "validated", "no_held_out_rows", "started", "restarted", "pausing"}
-    | {"paused", "resumed", "cancelled", "stopped", "drained", "requeued", "waits_for_sweep"}
-    | {"trial_continues", "attempt_lost", "awaits_memory", "awaits_model", "model_created"}
+    | {"paused", "resumed", "cancelled", "stopped", "drained", "requeued"}
+    | {"attempt_lost", "awaits_memory", "awaits_model", "model_created"}
     | {"completed", "gpu_failed", "gpu_unavailable"}
     | {"serve_parity", "memory", "gradient_checkpointing", "inputs_on_host", "sharding", "setting"}
 )
@@ -358,22 +352,14 @@ class Jobs:
         claim = claim or Claim()
 
         def also(pipe: Pipeline) -> None:
-            self._add_index(pipe, job, events)
+            pipe.sadd(ACTIVE, _member(job))
+            self._labels.add(pipe, job)
+            if job.mlflow_run is not None:
+                self._tracked_runs.add(pipe, job.project_id, job.id, job.created_at)
+            self.add_events(pipe, job.project_id, job.id, events)
             claim.settle(pipe, job)
 
         return await self.records.create(job, also=also, check=claim.check)
-
-    def add(self, pipe: Pipeline, job: JobRecord, *events: NewEvent) -> None:
-        """Add to a transaction the write of a new job with its first events."""
-        self.records.add(pipe, job)
-        self._add_index(pipe, job, events)
-
-    def _add_index(self, pipe: Pipeline, job: JobRecord, events: Sequence[NewEvent]) -> None:
-        pipe.sadd(ACTIVE, _member(job))
-        self._labels.add(pipe, job)
-        if job.mlflow_run is not None:
-            self._tracked_runs.add(pipe, job.project_id, job.id, job.created_at)
-        self.add_events(pipe, job.project_id, job.id, events)
 
     async def get(self, project_id: str, job_id: str) -> JobRecord | None:
         """Return the project's job with this ID, or None."""

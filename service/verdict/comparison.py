@@ -184,7 +184,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     and `note_details` their codes in the same order.
     An evaluation has at most `most_rows` rows. `overlapping` held-out rows were left out because
     they are in the training data; null if that is unknown. If `chosen_on_rows`, the loss on the
-    rows chose the model among checkpoints or trials.
+    rows chose the checkpoint.
     """
 
     version: int = VERSION

@@ -146,7 +146,7 @@ WARNINGS: Final = {
         "{overlapping} that the training data contains, exactly or nearly, {were} left out."
     ),
     "chosen_on_rows": (
-        "The checkpoint or the trial was chosen by its loss on these rows, so the gain is "
+        "The checkpoint was chosen by its loss on these rows, so the gain is "
         "overstated. Train again: new jobs keep half of the held-out rows apart."
     ),
     "answers_failed": "{failed_answers} of {column_name} failed and were left out.",
@@ -216,7 +216,7 @@ REPORT_NOTES: Final = {
         "The training file was deleted, so no prompt was chosen and memorization was not measured."
     ),
     "rows_chose_model": (
-        "{rows} more held-out rows chose the checkpoint or the trial, so they were not evaluated."
+        "{rows} more held-out rows chose the checkpoint, so they were not evaluated."
     ),
     "rows_sampled": (
         "{rows} of {held_out_rows} held-out rows were evaluated, chosen by seed {seed}."

@@ -101,9 +101,6 @@ class AuditEvent(StrEnum):
     ADVICE_CREATED = "fine_tuning.advice.created"
     ADVICE_CANCELLED = "fine_tuning.advice.cancelled"
     ADVICE_DELETED = "fine_tuning.advice.deleted"
-    SWEEP_CREATED = "fine_tuning.sweep.created"
-    SWEEP_CANCELLED = "fine_tuning.sweep.cancelled"
-    SWEEP_DELETED = "fine_tuning.sweep.deleted"
 
     # Evals and batches.
     EVAL_CREATED = "eval.created"

@@ -54,7 +54,6 @@ Store = Annotated[Webhooks, Depends(resource("webhooks"))]
 def sample_subject(event_type: EventType | str) -> str:
     """Return the ID of the object in a sample event of this type."""
     kinds = {
-        "fine_tuning.sweep": ids.SWEEP,
         "eval.run": ids.EVAL_RUN,
         "alias": ids.ALIAS_CHECK,
         "alias.check": ids.ALIAS_CHECK,

@@ -36,9 +36,6 @@ class EventType(StrEnum):
     BATCH_EXPIRED = "batch.expired"
     BATCH_CANCELLED = "batch.cancelled"
     ALIAS_WORSENED = "alias.worsened"
-    SWEEP_COMPLETED = "sweep.completed"
-    SWEEP_FAILED = "sweep.failed"
-    SWEEP_CANCELLED = "sweep.cancelled"
     ADVICE_COMPLETED = "advice.completed"
     ADVICE_FAILED = "advice.failed"
     ADVICE_CANCELLED = "advice.cancelled"
@@ -74,18 +71,12 @@ class EventType(StrEnum):
     ERASURE_CANCELLED = "organization.erasure.cancelled"
 
     # Names of version 0.2, which endpoints that subscribe to them receive for one more version.
-    OLD_SWEEP_COMPLETED = "fine_tuning.sweep.succeeded"
-    OLD_SWEEP_FAILED = "fine_tuning.sweep.failed"
-    OLD_SWEEP_CANCELLED = "fine_tuning.sweep.cancelled"
     OLD_EXPORT_COMPLETED = "export.succeeded"
     OLD_EXPORT_FAILED = "export.failed"
     OLD_EXPORT_CANCELLED = "export.cancelled"
 
 
 RENAMED: Final[Mapping[str, str]] = {
-    EventType.OLD_SWEEP_COMPLETED: EventType.SWEEP_COMPLETED,
-    EventType.OLD_SWEEP_FAILED: EventType.SWEEP_FAILED,
-    EventType.OLD_SWEEP_CANCELLED: EventType.SWEEP_CANCELLED,
     EventType.OLD_EXPORT_COMPLETED: EventType.EXPORT_COMPLETED,
     EventType.OLD_EXPORT_FAILED: EventType.EXPORT_FAILED,
     EventType.OLD_EXPORT_CANCELLED: EventType.EXPORT_CANCELLED,

@@ -2,7 +2,7 @@
 
 Records are written before queue entries, and a worker may die at any moment. Every few seconds, a
 worker therefore compares records with queues and leases. `Reconciler._repairs` lists what continues
-work: rules are in work/recovery.py, jobs/recovery.py, jobs/dispatch.py and jobs/sweeps/halving.py.
+work: rules are in work/recovery.py, jobs/recovery.py and jobs/dispatch.py.
 `Reconciler._cleanups` lists what is deleted, by rules of the packages whose data it is.
 
 Every step is fenced and may run in several workers concurrently. One worker at a time runs a round,
@@ -42,8 +42,6 @@ from service.jobs.dispatch import Dispatcher
 from service.jobs.records import Jobs
 from service.jobs.recovery import JobRecovery, observe
 from service.jobs.result_files import remove_old_metrics
-from service.jobs.sweeps.halving import advance
-from service.jobs.sweeps.records import Sweeps
 from service.models.aliases.changes import Aliases
 from service.models.aliases.gates import read_gains
 from service.models.registry import adapter_leftovers
@@ -63,7 +61,6 @@ _GAUGES = (
     metrics.JOBS_UNFINISHED,
     metrics.OLDEST_QUEUED_JOB_SECONDS,
     metrics.JOB_EVALUATIONS_UNFINISHED,
-    metrics.SWEEPS_UNFINISHED,
     metrics.EVAL_RUNS_UNFINISHED,
     metrics.EXPORTS_UNFINISHED,
     metrics.BATCHES_UNFINISHED,
@@ -101,7 +98,6 @@ class Reconciler:
         self._files = files
         self._uploads = Uploads(redis, files)
         self._outputs = Outputs(files)
-        self._sweeps = Sweeps(jobs)
         self._eraser = eraser
         self._alias_checks = CheckRunner(
             Evals(redis),
@@ -191,7 +187,6 @@ class Reconciler:
         for store in self._stores:
             yield store.kind.function, partial(self._recovery.continue_all, store)
         yield "jobs", self._continue_jobs
-        yield "sweeps", self._continue_sweeps
         yield "alias checks", partial(self._alias_checks.continue_all, self._logged_errors)
         yield "dead queue entries", self._dead_entries.sweep
         yield "dispatch", self._dispatcher.dispatch
@@ -248,13 +243,6 @@ class Reconciler:
         for project_id, job_id in await self._job_recovery.to_repair(unfinished):
             with self._logged_errors(job_id):
                 await self._job_recovery.repair(project_id, job_id)
-
-    async def _continue_sweeps(self) -> None:
-        unfinished = await self._sweeps.unfinished()
-        metrics.SWEEPS_UNFINISHED.cell().set(len(unfinished))
-        for sweep in unfinished:
-            with self._logged_errors(sweep.id):
-                await advance(self._sweeps, sweep.project_id, sweep.id)
 
     async def _observe_aliases(self) -> None:
         found = await read_gains(self._redis, self._most_aliases)

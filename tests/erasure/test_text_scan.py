@@ -66,8 +66,8 @@ async def made_by_tasks(api: Api, project_id: str) -> dict[str, str]:
     }.items():
         await api.app.state.storage.put_bytes(f"{project_id}/{path}", data)
     redis, own = api.app.state.redis, f"finetuned:{project_id}"
-    sweep, advice, webhook = (ids.new(p) for p in (ids.SWEEP, ids.ADVICE, ids.WEBHOOK))
-    await redis.xadd(f"{own}:events:{sweep}", {"event": line})
+    advice, webhook = ids.new(ids.ADVICE), ids.new(ids.WEBHOOK)
+    await redis.xadd(f"{own}:events:{advice}", {"event": line})
     await redis.hset(f"{own}:hash:{advice}", "1", line)
     await redis.zadd(f"{own}:webhook-due:{webhook}", {line: 1})
     return {
@@ -75,7 +75,6 @@ async def made_by_tasks(api: Api, project_id: str) -> dict[str, str]:
         "batch": batch,
         "dataset.generation": generation,
         "eval.run": run,
-        "fine_tuning.sweep": sweep,
         "fine_tuning.advice": advice,
         "webhook_endpoint": webhook,
     }
@@ -94,7 +93,7 @@ async def test_a_text_is_found_in_all_that_a_project_has(api: Api, chats, work):
         places = {(one["object"], one["id"]): one for one in found["result"]["places"]}
         assert places.keys() == {*of_requests.items(), *of_tasks.items(), ("file", named["id"])}
         for kind, name in of_tasks.items():
-            of_redis = kind in ("fine_tuning.sweep", "fine_tuning.advice", "webhook_endpoint")
+            of_redis = kind in ("fine_tuning.advice", "webhook_endpoint")
             assert places[kind, name]["is_in_records"] == of_redis
             assert places[kind, name]["is_in_storage"] != of_redis
         for kind in ("upload", "eval.run"):

@@ -22,7 +22,6 @@ from service.training.contract.protocol import (
     Stopped,
     Succeeded,
 )
-from service.training.data.layout import pause_step
 from tests.adapters import adapter
 
 STEPS = 2
@@ -99,10 +98,6 @@ class ScriptedTrainer:
         """Yield the messages of the training."""
         resumed = self._spec["resume_from"]
         self._step = json.loads((Path(resumed) / "state.json").read_text()) if resumed else 0
-        pause_at = pause_step(STEPS, STEPS, self._spec["pause_after"])
-        if pause_at is not None and self._step >= pause_at:
-            yield _line(Stopped(step=self._step, path=None, is_pause_point=True))
-            return
         yield self._started()
         while self._step < STEPS:
             await asyncio.sleep(_SLOW_S if self._spec["job_id"] in self.slow else 0)
@@ -114,9 +109,6 @@ class ScriptedTrainer:
             self._step += 1
             yield _line(StepDone(**_METRICS, step=self._step, total_steps=STEPS, **_PROGRESS))
             yield self._saved()
-            if self._step == pause_at:
-                yield _line(Stopped(step=self._step, path=None, is_pause_point=True))
-                return
         yield self._succeeded()
 
     def _started(self) -> bytes:

@@ -30,7 +30,6 @@ _UNFINISHED = (
     "jobs-active",
     "job-evaluations-unfinished",
     "advice-unfinished",
-    "sweeps-unfinished",
     "erasures-unfinished",
     "erasure-searches-unfinished",
     "exports-unfinished",
@@ -46,7 +45,6 @@ _UNFINISHED = (
     "webhook-outbox",
 )
 JOBS = "/v1/fine_tuning/jobs"
-SWEEPS = "/v1/sweeps"
 _DAY_S = 24 * 3600
 
 
@@ -58,7 +56,6 @@ async def violations(world: World) -> list[str]:
         _models_have_their_bytes,
         _uploads_have_their_parts,
         _jobs_end_or_wait,
-        _sweeps_have_all_their_jobs,
         _batches_end_with_each_result_once,
         _generations_end_with_each_row_once,
         _events_happen_once,
@@ -150,16 +147,6 @@ async def _jobs_end_or_wait(world: World) -> AsyncIterator[str]:
             yield f"a job stays {job.status}"
 
 
-async def _sweeps_have_all_their_jobs(world: World) -> AsyncIterator[str]:
-    jobs = {job["id"]: job for job in await listed(world, JOBS)}
-    for sweep in await listed(world, SWEEPS):
-        trials = [jobs[t["job_id"]] for t in sweep["trials"] if t["job_id"] in jobs]
-        if len(trials) < 2:
-            yield "a sweep has not all its jobs"
-        elif all(job["status"] in FINAL for job in trials) != (sweep["finished_at"] is not None):
-            yield f"a sweep is {sweep['status']} with jobs that are not"
-
-
 async def _batches_end_with_each_result_once(world: World) -> AsyncIterator[str]:
     for batch in await listed(world, "/v1/batches"):
         if batch["status"] not in ("completed", "failed", "cancelled"):
@@ -190,14 +177,9 @@ async def _generations_end_with_each_row_once(world: World) -> AsyncIterator[str
 
 
 async def _events_happen_once(world: World) -> AsyncIterator[str]:
-    """Check the events of jobs, and the ends of jobs and sweeps that the outbox counted."""
+    """Check the events of jobs, and the ends of jobs that the outbox counted."""
     jobs, project = world.app.state.jobs, world.notes["project"]
-    ends = Counter[str](
-        f"fine_tuning.sweep.{'succeeded' if sweep['status'] == 'completed' else sweep['status']}"
-        for sweep in await listed(world, SWEEPS)
-        if sweep["finished_at"] is not None
-    )
-    ends.update(["fine_tuning.sweep.cancelled"] * ("deleted_sweep" in world.notes))
+    ends = Counter[str]()
     for shown in await listed(world, JOBS):
         job = await jobs.get(project, shown["id"])
         if job.is_final:

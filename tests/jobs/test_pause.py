@@ -8,9 +8,6 @@ import pytest
 
 from service.jobs import lifecycle
 from tests.conftest import Api
-from tests.jobs.sweeps.conftest import ended as sweep_ended
-from tests.jobs.sweeps.test_sweeps import create as create_sweep
-from tests.jobs.sweeps.test_sweeps import messages
 from tests.jobs.test_faults import LONG, event, rows
 from tests.jobs.test_jobs import JOBS, create, until, upload
 from tests.jobs.test_methods import ended
@@ -68,23 +65,3 @@ async def test_a_pausing_job_whose_worker_died_is_paused(api: Api, http, chats, 
     assert events[0]["message"] == lost
     resumed = (await http.post(f"{JOBS}/{job_id}/resume")).json()
     assert (resumed["status"], resumed["attempt"]) == ("queued", number + 1)
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("forked_trainers")
-async def test_real_trainings_wait_for_each_other_and_the_better_one_ends(tiny, http, work):
-    """The lower learning rate is too low to learn anything."""
-    file_id = await upload(http, rows(24))
-    fixed = {"n_epochs": 3, "batch_size": 4, "quantization": "none", "validation_share": 0.25}
-    values = {"learning_rate": [1e-7, 1e-2]}
-    sweep = await create_sweep(http, file_id, hyperparameters=fixed, values=values)
-    async with work("cpu", "gpu"):
-        done = await sweep_ended(http, sweep["id"])
-    loser, winner = done["trials"]
-    told = [await messages(http, trial["job_id"]) for trial in (loser, winner)]
-    assert (loser["status"], winner["status"]) == ("cancelled", "succeeded"), told
-    assert winner["held_out_loss"] < loser["held_out_loss"]
-    assert loser["stopped"] in told[0]
-    events = (await http.get(f"{JOBS}/{winner['job_id']}/events", params={"limit": 100})).json()
-    steps = [event["data"]["step"] for event in events["data"] if event["type"] == "metrics"]
-    assert sorted(steps) == list(range(1, max(steps) + 1)), "a step was lost or trained twice"

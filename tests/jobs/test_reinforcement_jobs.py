@@ -63,19 +63,6 @@ async def test_what_cannot_be_trained_is_refused(http, asked, status, message):
     assert error["param"].startswith("method")
 
 
-async def test_a_sweep_of_rewards_is_refused(http):
-    file_id = await upload(http, prompts(10))
-    body = {
-        "model": BASE_MODEL,
-        "training_file": file_id,
-        "method": method(validation_share=0.1),
-        "values": {"learning_rate": [0.1, 0.01]},
-    }
-    refused = await http.post("/v1/sweeps", json=body)
-    assert refused.status_code == 400
-    assert "compare their mean rewards" in refused.json()["error"]["message"]
-
-
 async def test_a_job_has_its_grader_and_its_plan_counts_the_answers(http, work):
     """What only OpenAI has is taken with its default, and not kept."""
     asked = method(JUDGE, compute_multiplier="auto", reasoning_effort="default", batch_size=4)

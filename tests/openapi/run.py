@@ -44,7 +44,6 @@ from tests.openapi.scenario import (
     projects,
     service,
     stored_chats,
-    sweeps,
     uploads,
     webhooks,
 )
@@ -142,7 +141,6 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     imported = await imports.create(world, made, base, DEMO_MODEL)
     async with _worker(settings):
         await imports.look(world, imported)
-    await sweeps.all_of(world, made, DEMO_MODEL, state.sweeps, acme.id)
     offer(settings.models_file, base, *settings.upstreams, inference.UNSERVED)
     await advice.ask(world, made, inference.FAILING, inference.UNSERVED)
     await graders.graders(world, state.running_graders, acme.id, inference.UNSERVED)

@@ -18,7 +18,7 @@ _TIME = re.compile(r"(?:.*_at|created|(?:start|end)_time)")
 _SIGNED = frozenset({"public_key", "value"})  # in Base64
 # A prefix, which is kept, and a random part. A token in Base64 may begin with a hyphen.
 _BY_CHANCE = re.compile(
-    r"(?P<prefix>(?:file-|fileclean-|filemerge-|filereport-|filepreview-|filediff-|filemeasure-|fileoverlap-|upload_|part_|ftjob-|ftadvice-|ftsweep-|approval_|aliascheck-|ftckpt_|proj_"
+    r"(?P<prefix>(?:file-|fileclean-|filemerge-|filereport-|filepreview-|filediff-|filemeasure-|fileoverlap-|upload_|part_|ftjob-|ftadvice-|approval_|aliascheck-|ftckpt_|proj_"
     r"|key_|session_|chatcmpl-|cmpl-|embd-|resp_|msg_|call_|chatcmpl-tool-|sk-ft-…?|ft:[^:\s]+:[^:\s]+:[^:\s]+:"
     r"|ftevent-|export-|batch_req_|batch_|dsgen_|cp_|svc_acct_|eval_|evalrun_|outputitem_|webhook_|audit_log-|evt_|whdelivery-|whsec_…?)|\b|(?<![\w-])(?=-))"
     r"(?P<chance>(?<=whsec_)[0-9A-Za-z+/]{43}=|(?<=whsec_…)[0-9A-Za-z+/]{4}|[0-9]{13}-[0-9]+|[0-9a-f]{64}\b|[0-9a-f]{32}\b|[0-9a-f]{16}\b"

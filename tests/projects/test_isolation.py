@@ -117,7 +117,6 @@ async def owned(api: Api, chats) -> dict[str, str]:
         "row": "1",
         "webhook_endpoint": webhook.id,
         "advice": await advised(api, project_id, file_id),
-        "sweep": await swept(api, file_id),
         "export": await exported(api, project_id, job_id, model),
         "batch": await batched(api, project_id, file_id),
         "generation": await generated(api, project_id, file_id),
@@ -175,20 +174,6 @@ async def exported(api: Api, project_id: str, job_id: str, model: str) -> str:
     await api.app.state.exports.records.create(record)
     await api.app.state.storage.put_bytes(f"{project_id}/exports/x/a1.tar", b"{}")
     return record.id
-
-
-async def swept(api: Api, file_id: str) -> str:
-    """A sweep whose trials wait."""
-    body = {
-        "model": BASE_MODEL,
-        "training_file": file_id,
-        "hyperparameters": {"validation_share": 0.25},
-        "values": {"learning_rate": [0.001, 0.002]},
-    }
-    async with await api.client("acme") as acme:
-        answer = await acme.post("/v1/sweeps", json=body)
-    assert answer.status_code == 200, answer.text
-    return str(answer.json()["id"])
 
 
 async def batched(api: Api, project_id: str, file_id: str) -> str:
@@ -334,7 +319,6 @@ OPERATIONS = {
     "/v1/model_exports": "export",
     "/v1/model_imports": "import",
     "/v1/organization/erasures": "erasure",
-    "/v1/sweeps": "sweep",
 }
 
 
@@ -344,7 +328,6 @@ def unknown_ids() -> dict[str, str]:
         file="file-" + "z" * 24,
         job="ftjob-" + "z" * 24,
         advice="ftadvice-" + "z" * 24,
-        sweep="ftsweep-" + "z" * 24,
         alias_check="aliascheck-" + "z" * 24,
         export="export-" + "z" * 24,
         batch="batch_" + "z" * 24,
@@ -474,8 +457,6 @@ async def assert_everything_is_still_there(acme: httpx.AsyncClient, owned: dict[
     assert evaluation.json()["human_review"]["labels"] == 1
     advice = await acme.get(f"/v1/advice/{owned['advice']}")
     assert advice.json()["status"] == "queued"
-    sweep = await acme.get(f"/v1/sweeps/{owned['sweep']}")
-    assert sweep.json()["status"] == "in_progress"
     export = await acme.get(f"/v1/model_exports/{owned['export']}/content")
     assert export.content == b"{}"
     batch = await acme.get(f"/v1/batches/{owned['batch']}")

@@ -1,4 +1,4 @@
-"""Tests of the order of samples, and of the steps of checkpoints, pauses and learning rates."""
+"""Tests of the order of samples, and of the steps of checkpoints and learning rates."""
 
 import random
 
@@ -7,7 +7,6 @@ import pytest
 from service.training.data.layout import (
     checkpoint_steps,
     epoch_order,
-    pause_step,
     window_starts,
 )
 from tests.lazy import Lazy
@@ -74,24 +73,6 @@ def test_checkpoints_are_spread_evenly_and_one_is_at_the_end(total, count, steps
 )
 def test_windows_of_replays_end_at_checkpoints(total, windows, starts):
     assert window_starts(total, 3, windows) == starts
-
-
-@pytest.mark.parametrize(
-    ("total", "count", "after", "step"),
-    [
-        (42, 3, 1 / 3, 14),
-        (100, 3, 1 / 3, 33),  # a checkpoint is before a third of the steps
-        (100, 3, 2 / 3, 67),
-        (100, 10, 1 / 3, 30),
-        (100, 10, 2 / 3, 70),
-        (2, 3, 1 / 3, 1),
-        (2, 3, 2 / 3, 1),
-        (1, 3, 1 / 3, None),  # it is the last step
-        (42, 3, None, None),
-    ],
-)
-def test_a_run_pauses_at_the_nearest_checkpoint_before_its_end(total, count, after, step):
-    assert pause_step(total, count, after) == step
 
 
 @pytest.mark.slow

@@ -91,29 +91,10 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(whole_run, start, make_spec
     assert_same_adapter(done, wanted)
 
 
-def test_a_run_pauses_by_itself_and_goes_on_as_if_it_had_not(whole_run, start, make_spec, tmp_path):
-    alike = {"validation_file": whole_run.log.parent / "valid.jsonl"}
-    first = start(make_spec(tmp_path / "first", pause_after=1 / 3, **alike))
-    assert first.wait() == 3, first.log.read_text()
-    (stopped,), (saved,) = first.of(Stopped), first.of(CheckpointSaved)
-    assert (stopped.step, stopped.path, stopped.is_pause_point) == (4, saved.path, True)
-    assert saved.metrics.valid_loss == whole_run.of(CheckpointSaved)[0].metrics.valid_loss
-
-    alike["resume_from"] = stopped.path
-    again = start(make_spec(tmp_path / "again", pause_after=1 / 3, **alike))
-    assert again.wait() == 3, again.log.read_text()
-    assert again.seen == [Stopped(step=4, path=stopped.path, is_pause_point=True)]
-
-    second = start(make_spec(tmp_path / "second", **alike))
-    assert second.wait() == 0, second.log.read_text()
-    assert first.losses | second.losses == whole_run.losses
-    assert_same_adapter(second.of(Succeeded)[0], whole_run.of(Succeeded)[0])
-
-
 def test_a_resumed_run_packs_as_before_though_less_fits_at_once(start, make_spec, tmp_path):
     """In parts of one row, nothing is padding, so packing would not be worth it."""
     alike = {"packing": "auto", "batch_size": 6}
-    first = start(make_spec(tmp_path / "first", pause_after=1 / 3, **alike))
+    first = start(make_spec(tmp_path / "first", replay_until=2, **alike))
     assert first.wait() == 3, first.log.read_text()
     assert first.of(Started)[0].packing
     alike["resume_from"] = first.of(Stopped)[0].path
@@ -302,7 +283,7 @@ def test_kept_states_give_each_window_again(start, make_spec, tmp_path):
 
 
 def test_a_resumed_run_keeps_the_state_that_it_started_from(start, make_spec, tmp_path):
-    half = start(make_spec(tmp_path / "half", pause_after=0.34, replay_windows=4))
+    half = start(make_spec(tmp_path / "half", replay_until=4, replay_windows=4))
     assert half.wait() == 3, half.log.read_text()
     (stopped,) = half.of(Stopped)
     rest = start(make_spec(tmp_path / "rest", resume_from=stopped.path, replay_windows=4))

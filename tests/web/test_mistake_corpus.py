@@ -551,8 +551,6 @@ MISTAKES: Final[list[tuple[str, Any, int, str | None, str]]] = [
      "not_found"),
     ("POST /v1/chat/completions/chatcmpl-x", {"metadata": MANY}, 404, "completion_id", "not_found"),
     ("POST /v1/model_imports", {}, 400, "file_id", REQUIRED),
-    ("POST /v1/sweeps", {}, 400, "model", REQUIRED),
-    ("POST /v1/sweeps", {"job": TRAIN,"grid": 5}, 400, "model", REQUIRED),
     ("POST /v1/advice", {}, 400, "training_file_id", REQUIRED),
     ("POST /v1/fine_tuning/estimate", {}, 400, "model", REQUIRED),
     (f"POST {ORG}/projects", {}, 400, "name", REQUIRED),

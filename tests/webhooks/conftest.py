@@ -20,7 +20,6 @@ from tests.jobs.running import running_job
 
 DONE_S = 60
 OPERATIONS = [
-    "sweep",
     "advice",
     "dataset.report",
     "dataset.preview",
@@ -46,9 +45,6 @@ EVENT_TYPES = [
     "batch.cancelled",
     "alias.worsened",
     *(f"{one}.{status}" for one in OPERATIONS for status in ("completed", "failed", "cancelled")),
-    "fine_tuning.sweep.succeeded",
-    "fine_tuning.sweep.failed",
-    "fine_tuning.sweep.cancelled",
     "export.succeeded",
     "export.failed",
     "export.cancelled",

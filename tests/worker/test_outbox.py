@@ -104,7 +104,7 @@ async def test_each_end_is_counted_once(
 
 def test_every_event_type_is_counted():
     counted = {event for metric in EVENT_COUNTERS for event in metric.events.values()}
-    # Sweeps and exports have their names of 0.2 in the outbox. A worse alias ends nothing.
+    # Exports have their names of 0.2 in the outbox. A worse alias ends nothing.
     others = {*RENAMED.values(), EventType.ALIAS_WORSENED}
     assert counted == {event for event in EventType if event not in others}
 

@@ -1,7 +1,7 @@
 /**
  * Provides `virtual:parameters`: what the form of a training needs of openapi.json, which is too
- * large for a page. The parameters of each method with their help texts, types and limits, those
- * that a sweep can vary, and the help texts of the other fields of a request.
+ * large for a page. The parameters of each method with their help texts, types and limits, and the
+ * help texts of the other fields of a request.
  */
 
 import { readFileSync } from "node:fs";
@@ -54,14 +54,12 @@ function moduleOf(schemas: Schemas): string {
     });
     return `${method}: [${indexes.join(", ")}]`;
   });
-  const values = flat(schemas, resolve(schemas, { $ref: "#/SweepValues" }));
   const fields = Object.entries(schemas["CreateFineTuningJob"]?.properties ?? {}).map(
     ([name, schema]) => [name, help(schema)],
   );
   return [
     `const p = [\n${shared.join(",\n")}\n];`,
     `export const parameters = { ${methods.join(", ")} };`,
-    `export const sweepable = ${JSON.stringify(values.map(({ name }) => name))};`,
     `export const fieldHelp = ${JSON.stringify(Object.fromEntries(fields))};`,
     "",
   ].join("\n");

@@ -100,6 +100,6 @@ function statusOf(found: unknown): string {
 
 /** Return all that changes while it goes on; a job's figures are in its events. */
 function progressOf(found: unknown): string {
-  const { status, progress, counts, trials } = found as Record<string, unknown>;
-  return JSON.stringify([status, progress, counts, trials]);
+  const { status, progress, counts } = found as Record<string, unknown>;
+  return JSON.stringify([status, progress, counts]);
 }

@@ -59,7 +59,6 @@ _OBJECT_TYPES: Final = {
     ids.UPLOAD: "upload",
     ids.JOB: "fine_tuning.job",
     ids.ADVICE: "fine_tuning.advice",
-    ids.SWEEP: "fine_tuning.sweep",
     ids.EVAL: "eval",
     ids.EVAL_RUN: "eval.run",
     ids.BATCH: "batch",

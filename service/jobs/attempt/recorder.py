@@ -38,7 +38,6 @@ class Outcome(StrEnum):
 
     FINISHED = "finished"  # the job has a final status, already recorded
     STOPPED = "stopped"  # stopped on request; progress is stored
-    WAITS = "waits"  # stopped at a rung, to wait for the other trials of its sweep
     REQUEUED = "requeued"  # the next attempt uses other settings, already recorded
     LOST = "lost"  # the trainer died; another attempt may succeed
 
@@ -154,7 +153,7 @@ class AttemptRecorder:
                 note_rank(pipe, self.job.model, rank)
 
         await self._change(
-            lambda job: lifecycle.record_progress(job, self.job, _held_out_loss(message)),
+            lambda job: lifecycle.record_progress(job, self.job),
             NewEvent(message=f"Checkpoint saved at step {step}", data={"step": step}),
             *self._pacing_events(),
             also=also,
@@ -327,11 +326,6 @@ class AttemptRecorder:
             created_by=self.job.created_by or self.job.key_id,
             gate=self.job.gate,
         )
-
-
-def _held_out_loss(message: CheckpointSaved) -> float | None:
-    found = message.metrics
-    return found.valid_loss if found.full_valid_loss is None else found.full_valid_loss
 
 
 def _describe_step(message: StepDone) -> str:

@@ -61,7 +61,7 @@ KEPT_REPLAYS: Final = 10
 # How a machine lays a batch out in memory, which changes results only by rounding.
 _LAYOUT: Final = ("tokens_at_once", "gradient_checkpointing", "kept_layers", "inputs_on_host")
 _NOT_COMPARED: Final = frozenset(
-    {*_LAYOUT, "device", "gpus", "sharding", "rank_timeout_s", "chat_budget_ms", "pause_after"}
+    {*_LAYOUT, "device", "gpus", "sharding", "rank_timeout_s", "chat_budget_ms"}
     | {"probe_rows", "sampling"}
 )
 
@@ -301,7 +301,7 @@ class Replay(TrainingAttempt):
             )
         layout = {name: trained[name] for name in _LAYOUT if name in trained}
         layout |= {"probe_rows": 0}
-        return spec.model_copy(update={**layout, "chat_budget_ms": None, "pause_after": None})
+        return spec.model_copy(update={**layout, "chat_budget_ms": None})
 
     async def _kept_states(self, model: ModelRecord) -> frozenset[int]:
         """Return the steps of the states that the training kept."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from functools import partial
@@ -28,8 +27,6 @@ from service.jobs.dispatch import Dispatcher
 from service.jobs.planning.machines import describe_plan, fits_on, plan_on
 from service.jobs.records import JobFailure, JobRecord, Jobs, NewEvent, Status
 from service.jobs.recovery import fail, lose
-from service.jobs.sweeps.halving import advance
-from service.jobs.sweeps.records import Sweeps
 from service.models.catalogue import BaseModelEntry, CatalogueError
 from service.work.records import AttemptSuperseded
 
@@ -61,7 +58,6 @@ class TrainTask:
         self._upstreams = upstreams
         self._chats = chats
         self._gpus = gpus
-        self._sweeps = Sweeps(jobs)
         self._project_label = BoundedLabel(self._settings.metrics_max_projects)
         self.draining = asyncio.Event()  # set when the worker shuts down
 
@@ -140,7 +136,6 @@ class TrainTask:
         seconds = time.monotonic() - began
         log.info("attempt %d %s after %.1f s", number, outcome, seconds)
         await self._record_outcome(job, outcome)
-        await self._advance_sweep(job)
 
     def _entry(self, model: str) -> BaseModelEntry | None:
         try:
@@ -251,30 +246,19 @@ class TrainTask:
         return job
 
     async def _record_outcome(self, job: JobRecord, outcome: Outcome) -> None:
-        if outcome in (Outcome.STOPPED, Outcome.WAITS):
-            waits = outcome is Outcome.WAITS
-            release = lifecycle.wait_for_sweep if waits else lifecycle.hand_back
+        if outcome is Outcome.STOPPED:
             await self._jobs.change(
                 job.project_id,
                 job.id,
-                lambda current: release(current, job),
+                lambda current: lifecycle.hand_back(current, job),
                 events=self._hand_back_events,
             )
         elif outcome is Outcome.LOST:
             metrics.JOB_ATTEMPTS_LOST.cell("trainer_died").inc()
             await lose(self._jobs, job, self._settings.max_attempts_without_progress)
 
-    async def _advance_sweep(self, job: JobRecord) -> None:
-        """Continue the sweep of a trial that has ended or waits. The reconciler would do so too."""
-        if job.sweep is not None:
-            with contextlib.suppress(*REDIS_ERRORS, Unreadable, Missing):
-                await advance(self._sweeps, job.project_id, job.sweep)
-
     def _hand_back_events(self, job: JobRecord) -> list[NewEvent]:
-        if job.waits_for_sweep:
-            code = "waits_for_sweep"
-            message = "The trainer stopped; the trial waits for the others of its sweep"
-        elif job.status is Status.PAUSED:
+        if job.status is Status.PAUSED:
             code, message = "stopped", "The trainer stopped; progress is kept"
         elif self.draining.is_set():
             code = "drained"

@@ -249,7 +249,6 @@ class TrainingAttempt:
             warm_start_path=await self._warm_start(chosen.warm_start),
             template_date=job.template_date,
             n_checkpoints=_EVALUATIONS if chosen.selects else _CHECKPOINTS,
-            pause_after=job.pause_after,
             tokens_at_once=job.tokens_at_once or self._settings.tokens_at_once,
             gradient_checkpointing=job.gradient_checkpointing,
             kept_layers=job.kept_layers,
@@ -384,7 +383,7 @@ class TrainingAttempt:
                         message.step, Path(message.path), message
                     )
             case Stopped():
-                self._outcome = Outcome.WAITS if message.is_pause_point else Outcome.STOPPED
+                self._outcome = Outcome.STOPPED
             case Succeeded():
                 self._phases.enter(
                     "registering", step=message.final_step, tokens=message.trained_tokens

@@ -1,7 +1,7 @@
 """Fetches the rows of a job, and finds the held-out rows that can judge its model.
 
-A held-out row cannot judge the model if it chose the checkpoint or the trial, or if the training
-rows contain it.
+A held-out row cannot judge the model if it chose the checkpoint, or if the training rows contain
+it.
 """
 
 from __future__ import annotations

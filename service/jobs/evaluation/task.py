@@ -337,7 +337,7 @@ def _explain_no_rows_left(found: Data | HeldOut) -> str:
         )
     if found.selecting:
         return (
-            f"All {found.selecting} held-out rows have the same prompt and chose the checkpoint or "
-            "the trial, so none is left to judge the model. Hold out rows with other prompts."
+            f"All {found.selecting} held-out rows have the same prompt and chose the "
+            "checkpoint, so none is left to judge the model. Hold out rows with other prompts."
         )
     return "The job held out no rows."

@@ -107,9 +107,6 @@ class JobObject(BaseModel):
         default=None,
         description="Your own prompt, with which the evaluation compares the model; null if none.",
     )
-    sweep_id: str | None = Field(
-        default=None, description="ID of the sweep that the job is a trial of; otherwise null."
-    )
     queue_position: int | None = Field(
         default=None,
         description="Position in the queue; 1 is the job that a GPU worker takes next. Null unless "
@@ -157,7 +154,6 @@ class JobObject(BaseModel):
             priority=job.priority,
             gate=job.gate,
             baseline_prompt=job.baseline_prompt,
-            sweep_id=job.sweep,
             queue_position=queue_position,
         )
 

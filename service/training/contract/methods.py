@@ -33,8 +33,7 @@ class TrainingMethod:
     that the method compares the model with the model that it started from; after a warm start, this
     requires a second copy of the adapter. With `scores_mismatches`, each prompt in a batch is first
     scored with the answer of another sample, without gradient. `least_batch_size` is the minimum
-    number of samples per batch. With `batch_size_changes_loss`, losses of different batch sizes
-    cannot be compared.
+    number of samples per batch.
     """
 
     name: MethodName
@@ -52,7 +51,6 @@ class TrainingMethod:
     needs_reference: bool = False
     scores_mismatches: bool = False
     least_batch_size: int = 1
-    batch_size_changes_loss: bool = False
 
     @property
     def is_evaluated(self) -> bool:
@@ -102,7 +100,6 @@ _ALL: Final = (
         needs_reference=True,
         scores_mismatches=True,
         least_batch_size=2,
-        batch_size_changes_loss=True,
     ),
     TrainingMethod(
         name="pretraining",

@@ -249,16 +249,14 @@ class Succeeded(_Message):
 
 
 class Stopped(_Message):
-    """The run ended after a stop command, or at the point that its spec names.
+    """The run ended after a stop command, or at the spec's `replay_until`.
 
     `path` is the checkpoint to resume from, or None if the stop came before the first step.
-    `is_pause_point` is true at or after the checkpoint of the spec's `pause_after`.
     """
 
     type: Literal["stopped"] = "stopped"
     step: int
     path: str | None
-    is_pause_point: bool = False
 
 
 class Failed(_Message):

@@ -127,10 +127,6 @@ class TrainSpec(BaseModel):
     `template_date` is the date that a chat template prints when it asks for today's date, so that
     every attempt of a job renders the same text. None means the day (UTC) of the run.
 
-    `pause_after` is a share of the steps. The run stops at the checkpoint that is nearest to it, as
-    if told to, and a run that starts from there stops at once. To continue the training, start it
-    with a larger value or None.
-
     With `chat_budget_ms`, the training is paced: it rests while chats are in flight whose 95th
     percentile of latency, which the worker reports on stdin, exceeds the budget. The result is the
     same.
@@ -167,7 +163,6 @@ class TrainSpec(BaseModel):
     tokens_at_once: int | None = Field(default=None, ge=1)
     max_memory_bytes: int | None = Field(default=None, ge=2**20)
     n_checkpoints: int = Field(default=3, ge=1, le=1000)
-    pause_after: float | None = Field(default=None, gt=0, lt=1)
     gradient_checkpointing: bool = False
     kept_layers: int = Field(default=0, ge=0)
     inputs_on_host: bool = False

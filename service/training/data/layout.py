@@ -61,18 +61,6 @@ def epoch_order(
     return [index for batch in [*batches, tail] for index in batch]
 
 
-def pause_step(total_steps: int, count: int, after: float | None) -> int | None:
-    """Return the step of the checkpoint that is nearest to this share of the run.
-
-    None without a share, or if that is the last step.
-    """
-    if after is None:
-        return None
-    wanted = total_steps * after
-    step = min(checkpoint_steps(total_steps, count), key=lambda step: (abs(step - wanted), step))
-    return step if step < total_steps else None
-
-
 def checkpoint_steps(total_steps: int, count: int) -> frozenset[int]:
     """Return `count` evenly spaced steps, the last of which is the last step of the run."""
     return frozenset(max(1, round(total_steps * part / count)) for part in range(1, count + 1))

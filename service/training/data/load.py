@@ -269,12 +269,12 @@ def _keep_for_test(
     )
     message = (
         f"{len(test)} of the held-out rows are kept for the evaluation. The others choose the "
-        "checkpoint or the trial, and so cannot judge it."
+        "checkpoint, and so cannot judge it."
     )
     if not test:
         message = (
             "All held-out rows have the same prompt, so they cannot be divided: they choose the "
-            "checkpoint or the trial, and none is left to judge it."
+            "checkpoint, and none is left to judge it."
         )
     channel.send(Noted(code="test_split", message=message))
     return test

@@ -25,8 +25,8 @@ from service.training.methods.trainer import AdapterTrainer, checkpoint_folder
 class RunCallback(TrainerCallback):
     """Sends `step` and `checkpoint` messages; saves at the given steps and on a stop command.
 
-    Training also stops after `pause_at`, which is one of these steps. States for replays are saved
-    without a message.
+    Training also stops after the spec's `replay_until`, which is one of these steps. States for
+    replays are saved without a message.
 
     The order within a step is: the optimizer's step, validation if it is due, the `step` message,
     then the checkpoint and its message.
@@ -38,18 +38,17 @@ class RunCallback(TrainerCallback):
         channel: Channel,
         flag: StopFlag,
         save_at: frozenset[int],
-        pause_at: int | None = None,
         pacer: Pacer | None = None,
     ) -> None:
         self._trainer: Final = trainer
         self._channel: Final = channel
         self._flag: Final = flag
         self._save_at: Final = save_at
-        self._pause_at: Final = pause_at
         spec = trainer.plan.spec
         self._kept: Final = window_starts(
             trainer.plan.run.total_steps, spec.n_checkpoints, spec.replay_windows
         )
+        self._stop_at: Final = spec.replay_until
         self._pacer: Final = pacer
         self._learning_rate = 0.0
         self._last: StepMetrics | None = None
@@ -80,7 +79,7 @@ class RunCallback(TrainerCallback):
         trainer.tally.close()
         trainer.trained_tokens += trainer.tally.tokens
         is_due = state.global_step in self._save_at
-        if self._flag.is_set() or state.global_step == self._pause_at:
+        if self._flag.is_set() or state.global_step == self._stop_at:
             control.should_training_stop = True
         trainer.saves_for_replay = (
             not is_due and not self._flag.is_set() and state.global_step in self._kept

@@ -25,7 +25,7 @@ from service.training.contract.methods import SpecMethod
 from service.training.contract.protocol import Noted, Started, Stopped, Succeeded, Warned
 from service.training.contract.replay import REPLAY_FOLDER, StepRecord, write_steps
 from service.training.contract.spec import TrainSpec
-from service.training.data.layout import Rows, checkpoint_steps, choose_packing, pause_step
+from service.training.data.layout import Rows, checkpoint_steps, choose_packing
 from service.training.data.load import Data, load_data
 from service.training.data.rendering import TemplateTooCostly
 from service.training.data.tokenization import ChatEncoder
@@ -118,11 +118,6 @@ def run(
     data = _encode_data(spec, tokenizer, channel)
     identity, weights = _identify_run(spec, device, shape, data, channel)
     sealed = open_checkpoint(spec.resume_from, identity) if spec.resume_from else None
-    pause_at = spec.replay_until or pause_step(
-        identity.total_steps, spec.n_checkpoints, spec.pause_after
-    )
-    if sealed and pause_at is not None and sealed.step >= pause_at:
-        return _stopped_before_a_step(spec, sealed, is_pause_point=True)
     if flag.is_set():
         return _stopped_before_a_step(spec, sealed)
 
@@ -143,7 +138,7 @@ def run(
         due = frozenset({spec.replay_until})
     trainer = TRAINERS[spec.method](model, plan, tokenizer, flag)
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(RunCallback(trainer, channel, flag, due, pause_at, pacer))
+    trainer.add_callback(RunCallback(trainer, channel, flag, due, pacer))
     if isinstance(trainer, ReinforcementTrainer):
         trainer.connect(channel, inbox or Inbox(), pacer)
     if sealed:
@@ -163,7 +158,7 @@ def run(
             step = _train(trainer)
     _log_rests(pacer, ranks)
     if not _is_finished(trainer, step):
-        return _stopped(spec, step, sealed, is_pause_point=step == pause_at)
+        return _stopped(spec, step, sealed)
 
     enter("saving the adapter")
     return _finish(trainer, step, channel)
@@ -372,21 +367,17 @@ def _started_message(
     )
 
 
-def _stopped_before_a_step(
-    spec: TrainSpec, sealed: Seal | None, *, is_pause_point: bool = False
-) -> Stopped:
+def _stopped_before_a_step(spec: TrainSpec, sealed: Seal | None) -> Stopped:
     return Stopped(
-        step=sealed.step if sealed else 0,
-        path=str(spec.resume_from) if sealed else None,
-        is_pause_point=is_pause_point,
+        step=sealed.step if sealed else 0, path=str(spec.resume_from) if sealed else None
     )
 
 
-def _stopped(spec: TrainSpec, step: int, sealed: Seal | None, *, is_pause_point: bool) -> Stopped:
+def _stopped(spec: TrainSpec, step: int, sealed: Seal | None) -> Stopped:
     if step == (sealed.step if sealed else 0):  # no step was made before the stop command
         return _stopped_before_a_step(spec, sealed)
     path = str(checkpoint_folder(spec.output_dir, step))
-    return Stopped(step=step, path=path, is_pause_point=is_pause_point)
+    return Stopped(step=step, path=path)
 
 
 def _is_over(trainer: AdapterTrainer, step: int) -> bool:

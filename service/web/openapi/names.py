@@ -67,7 +67,6 @@ NAMES: Final = {
     "JobError": "FineTuningJobError",
     "JobEvaluationObject": "FineTuningJobEvaluation",
     "JobObject": "FineTuningJob",
-    "LoraValues": "SweepLoraValues",
     "MemoryObject": "FineTuningMemoryEstimate",
     "Method": "FineTuningMethod",
     "MixedFile": "CreateMixedFile",
@@ -83,7 +82,6 @@ NAMES: Final = {
     "ShareObject": "HumanReviewShare",
     "StandardHyperparameters": "FineTuningJobHyperparameters",
     "Status": "FineTuningJobStatus",
-    "TrialObject": "SweepTrial",
     "VerdictKind": "FineTuningVerdictKind",
     "VerdictObject": "FineTuningVerdict",
     # Evals and inference

@@ -55,6 +55,39 @@ async def test_login_reads_the_key_from_stdin_and_keeps_it(api: Api, cli, key, h
     assert (await cli("models")).code == 3
 
 
+async def test_a_job_is_created_from_a_file_with_the_request(cli, client, work, rows, tmp_path):
+    request = tmp_path / "job.yaml"
+    async with work("cpu"):
+        file = await client.files.wait((await client.files.create(rows)).id)
+        request.write_text(f"""
+model: {BASE_MODEL}
+training_file: {file.id}
+method:
+  type: supervised
+  supervised:
+    hyperparameters:
+      learning_rate: 0.00001
+      lora:
+        r: 4
+      validation_share: 0.25
+suffix: "yes"
+gate:
+  chrf_gain: ">=5"
+""")
+        made = await cli("jobs", "create", "job.yaml", "--json")
+        assert made.code == 0, made.err
+        job = await client.fine_tuning.jobs.retrieve(made.json()["id"])
+        request.write_text(f"{request.read_text()}priorty: 3\n")
+        refused = await cli("jobs", "create", "job.yaml")
+        request.write_text("- a list")
+        no_fields = await cli("jobs", "create", "job.yaml")
+    chosen = job.method["supervised"]["hyperparameters"]
+    assert (chosen["learning_rate"], chosen["lora"]["r"]) == (0.00001, 4)
+    assert (job.suffix, job.gate) == ("yes", {"chrf_gain": ">=5"})
+    assert (refused.code, "unknown fields: priorty" in refused.err) == (2, True)
+    assert (no_fields.code, "training_file" in no_fields.err) == (2, True)
+
+
 async def test_profiles_are_saved_listed_and_chosen(api: Api, cli, key):
     other = await api.key("other")
     url = cli.env.pop("FINETUNED_BASE_URL")

@@ -27,7 +27,6 @@ from service.cli.common import CLIENT_COMMANDS
 from service.projects.records import Role
 from tests.conftest import BASE_MODEL, Api
 from tests.files.stored_chats.support import store_chat
-from tests.projects.test_isolation import swept
 
 pytestmark = pytest.mark.slow
 
@@ -62,9 +61,6 @@ USED = (
     "files list",
     "files show {file}",
     "files get {file} -o copy.jsonl",
-    "sweeps list",
-    "sweeps show {sweep}",
-    "sweeps cancel {sweep}",
     "files delete {file} --yes",
     "receipts list",
     "receipts show {receipt}",
@@ -140,7 +136,6 @@ OTHER = (
     "aliases check team/support --move",
     "advice create {file}",
     "train {file}",
-    "sweeps create {file}",
     "jobs create job.yaml",
     "generations create terms.txt --model {model}",
     "imports create rows.jsonl --model {model}",
@@ -152,7 +147,6 @@ OTHER = (
     "advice delete ftadvice-x",
     "erasures cancel erasure-x",
     "erasures delete erasure-x --yes",
-    "sweeps delete {sweep} --yes",
     "erasures show erasure-x",
     "exports show export-x",
     "exports download export-x --output other",
@@ -351,7 +345,6 @@ async def test_with_json_stdout_is_json_and_stderr_is_empty(api: Api, cli, story
         made: Any = [json.loads(one) for one in lines][-1:]
         if line.startswith("files upload"):
             names["file"] = made[0]["id"]
-            names["sweep"] = await swept(api, made[0]["id"])
         elif line.startswith("files delete"):
             names["receipt"] = made[0][0]["receipts"][0]
         elif line.startswith("admin projects create"):
@@ -392,7 +385,7 @@ async def test_without_json_stdout_has_only_what_was_asked_for(cli, story, folde
 async def test_failures_go_to_stderr_with_their_code(cli, folder):
     cli.env["FINETUNED_API_KEY"] = "sk-ft-unknown"
     names = {"model": "m", "job": "ftjob-x", "file": "file-x", "project": "proj_x", "key": "key_x"}
-    names |= {"sweep": "ftsweep-x", "receipt": "erasure-x"}
+    names |= {"receipt": "erasure-x"}
     names |= {"account": "svc_acct_x", "admin_key": "key_x"}
     names |= {"eval": "eval_x", "webhook": "whep_x"}
     for line in USED + OTHER:

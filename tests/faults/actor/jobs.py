@@ -29,7 +29,7 @@ from tests.faults.actor.files import checked_file, delete_file, post_file
 from tests.faults.children import ScriptedTrainer
 from tests.faults.gate import Fault, Gate
 from tests.faults.invariants import JOBS as PATH
-from tests.faults.invariants import SWEEPS, listed
+from tests.faults.invariants import listed
 from tests.faults.world import World
 from tests.jobs.evaluation.labels import store_evaluation
 
@@ -155,69 +155,6 @@ async def _number(world: World) -> int:
     return len(await listed(world, PATH))
 
 
-async def _post_sweep(world: World) -> None:
-    body = {
-        "model": BASE_MODEL,
-        "training_file": world.notes["file"],
-        "hyperparameters": {"validation_share": 0.25},
-        "values": {"learning_rate": [0.001, 0.002]},
-    }
-    await make(world, SWEEPS, "sweep", json=body, headers=key("sweep"))
-
-
-async def _sweep_waits(world: World) -> None:
-    await checked_file(world)
-    await _post_sweep(world)
-
-
-async def _cancel_sweep(world: World) -> None:
-    await send(world, "POST", f"{SWEEPS}/{world.notes['sweep']}/cancel")
-
-
-async def _last_trial(world: World) -> None:
-    """Train all but one trial of a sweep up to the point where they wait."""
-    await _sweep_waits(world)
-    await world.settle()
-    world.queues = ("cpu", "gpu")
-    await world.restart_worker()
-    for _ in range(2):
-        await world.worker._dispatcher.dispatch()
-        if not await _waiting(world):
-            await world.work("gpu")
-    assert await _waiting(world) == 1
-
-
-async def _cancelled_sweep(world: World) -> None:
-    await _sweep_waits(world)
-    await _cancel_sweep(world)
-
-
-async def _delete_sweep(world: World) -> None:
-    if await send(world, "DELETE", f"{SWEEPS}/{world.notes['sweep']}") in (200, 404):
-        world.notes["deleted_sweep"] = world.notes["sweep"]
-
-
-async def _waiting(world: World) -> int:
-    sweep = await world.http.get(f"{SWEEPS}/{world.notes['sweep']}")
-    return sum(trial["is_waiting"] for trial in sweep.json()["trials"])
-
-
-async def _sweeps(world: World) -> int:
-    return len(await listed(world, SWEEPS))
-
-
-async def _sweep_has_a_winner(world: World) -> AsyncIterator[str]:
-    for sweep in await listed(world, SWEEPS):
-        ends = sorted(trial["status"] for trial in sweep["trials"])
-        stopped = sum(trial["stopped"] is not None for trial in sweep["trials"])
-        found = (sweep["status"], ends, stopped)
-        if found != _HALVED and sweep["status"] != "cancelled":
-            yield f"the sweep is {found}"
-
-
-_HALVED = ("completed", ["cancelled", "succeeded"], 1)
-
-
 def _is(*statuses: str) -> Check:
     async def check(world: World) -> AsyncIterator[str]:
         for job in await listed(world, PATH):
@@ -310,20 +247,6 @@ JOBS = (
         "resumeFineTuningJob", _resume, arrange=_paused, check=both(answered(200), _is("queued"))
     ),
     requests(
-        "createSweep",
-        _post_sweep,
-        arrange=checked_file,
-        acts={"delete": delete_file, "same-key": _post_sweep},
-        check=one(_sweeps, "sweep"),
-    ),
-    requests(
-        "cancelSweep",
-        _cancel_sweep,
-        arrange=_sweep_waits,
-        check=both(answered(200), _is("cancelled")),
-    ),
-    requests("deleteSweep", _delete_sweep, arrange=_cancelled_sweep),
-    requests(
         "putFineTuningJobEvaluationLabel",
         _label,
         arrange=_evaluated,
@@ -350,13 +273,6 @@ TRAINING = (
             "pause": _pause,
             "pause-and-resume": _pause_and_resume,
         },
-    ),
-    Actor(
-        "train-trial",
-        works("gpu"),
-        _last_trial,
-        acts={"cancel": _cancel_sweep},
-        check=_sweep_has_a_winner,
     ),
     requests("restartFineTuningJobEvaluation", _evaluate_again, arrange=_evaluation_ended),
     Actor("evaluate-job", works("evals"), _evaluated_job),

@@ -509,7 +509,7 @@ class TestRowsThatCannotJudge:
         assert (old["status"], old["rows"]) == ("completed", 30)
         assert {
             "3 held-out rows that the training data contains, exactly or nearly, were left out.",
-            "The checkpoint or the trial was chosen by its loss on these rows, so the gain is "
+            "The checkpoint was chosen by its loss on these rows, so the gain is "
             "overstated. Train again: new jobs keep half of the held-out rows apart.",
         } <= set(old["verdict"]["warnings"])
         url = f"{JOBS}/{evaluation.id}/evaluation"
@@ -520,7 +520,7 @@ class TestRowsThatCannotJudge:
         assert "overstated" not in json.dumps(new["verdict"]["warnings"])
         report = (await http.get(f"{url}/report")).json()
         assert report["notes"][0] == (
-            "17 more held-out rows chose the checkpoint or the trial, so they were not evaluated."
+            "17 more held-out rows chose the checkpoint, so they were not evaluated."
         )
         # The base model says the same to every prompt, and the user's own is the shortest.
         assert report["columns"][1]["system_prompt"] == "Yo."

@@ -16,7 +16,6 @@ NO_FILE = "file-" + "0" * 24
 NO_UPLOAD = "upload_" + "0" * 24
 NO_JOB = "ftjob-" + "0" * 24
 NO_ADVICE = "ftadvice-" + "0" * 24
-NO_SWEEP = "ftsweep-" + "0" * 24
 NO_CHECK = "aliascheck-" + "0" * 24
 NO_EXPORT = "export-" + "0" * 24
 NO_BATCH = "batch_" + "0" * 24

@@ -35,7 +35,6 @@ COMMANDS: Final = {
     "chat": ("chat:chat", "Chat with a model, or compare two."),
     "files": ("files", "Data files: upload, preview, report, list rows, clean, diff, merge."),
     "jobs": ("jobs", "Fine-tuning jobs and their verdicts."),
-    "sweeps": ("sweeps", "Sweeps: jobs with different hyperparameters."),
     "models": ("models", "Base models, trained models and aliases."),
     "aliases": ("models:aliases", "Custom names for models."),
     "evidence": ("evidence", "Evidence of models: verify an archive."),

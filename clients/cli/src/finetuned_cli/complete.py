@@ -30,7 +30,6 @@ def _offered(
 models = _offered(lambda client: (m.id for m in client.models.list()))
 bases = _offered(lambda client: (m.id for m in client.models.list() if m.owned_by == "system"))
 jobs = _offered(lambda client: (j.id for j in client.fine_tuning.jobs.list(limit=_MAX)))
-sweeps = _offered(lambda client: (s.id for s in client.sweeps.list(limit=_MAX)))
 files = _offered(lambda client: (f.id for f in client.files.list(limit=_MAX)))
 aliases = _offered(lambda client: (a.id for a in client.aliases.list(limit=_MAX)))
 

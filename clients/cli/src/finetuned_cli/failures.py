@@ -6,7 +6,7 @@
 3    no API key, or one without permission
 4    no such object
 5    the operation failed: a failed or canceled job, a rejected file, an evaluation without
-     verdict, a failed advice, export, generation or sweep, a refused adapter, rows not erased
+     verdict, a failed advice, export or generation, a refused adapter, rows not erased
 6    the server is unreachable or too slow, a limit was reached, or the evaluation is in progress
      (`jobs verdict --no-wait`): retry later
 130  interrupted
@@ -65,10 +65,6 @@ class GenerationEnded(FinetunedError):
     """Raised when a generation of rows failed or was cancelled."""
 
 
-class SweepEnded(FinetunedError):
-    """Raised when a watched sweep failed or was cancelled."""
-
-
 class ErasureEnded(FinetunedError):
     """Raised when an erasure failed, or could not erase the rows of all files."""
 
@@ -88,8 +84,7 @@ def require_new(output: Path | None) -> None:
 
 
 _ENDED = (
-    *(JobEnded, EvaluationEnded, AdviceEnded, ExportEnded, GenerationEnded, SweepEnded),
-    ErasureEnded,
+    *(JobEnded, EvaluationEnded, AdviceEnded, ExportEnded, GenerationEnded, ErasureEnded),
 )
 
 

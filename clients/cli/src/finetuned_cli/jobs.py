@@ -31,7 +31,6 @@ _TABLE = Table(
     "no jobs yet: `finetuned train FILE --model MODEL --watch`",
 )
 
-_JOB = params.CreateFineTuningJob
 _SHOWN_EVENTS, _SEARCHED_EVENTS = 5, 20
 
 
@@ -47,35 +46,32 @@ def create(
     ],
     as_json: Json = False,
 ) -> None:
-    """Create a job from a file with its request; with `values`, a sweep.
+    """Create a job from a file with its request.
 
     Files of rows are named by their ids. `finetuned train` takes local ones.
     """
     out = Out(as_json)
     body = _read_request(request)
     with client() as server:
-        create_it = server.sweeps.create if "values" in body else server.fine_tuning.jobs.create
-        made = create_it(**body)
+        made = server.fine_tuning.jobs.create(**body)
     if out.json:
         out.value(made)
         return
     out.line(made.id)
-    follow = "sweeps show" if "values" in body else "jobs watch"
-    out.say(f"Follow it: finetuned {follow} {made.id}")
+    out.say(f"Follow it: finetuned jobs watch {made.id}")
 
 
 def _read_request(path: Path) -> dict[str, Any]:
-    """Return the fields of a request for a job or a sweep. Raises WrongUsage."""
+    """Return the fields of a request for a job. Raises WrongUsage."""
     import yaml
 
     try:
         body = yaml.safe_load(path.read_text("utf-8-sig"))
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as e:
         raise WrongUsage(f"FILE: {path} cannot be read as YAML: {e}") from None
-    kind = params.CreateSweep if isinstance(body, dict) and "values" in body else _JOB
     if not isinstance(body, dict) or not {"model", "training_file"} <= body.keys():
         raise WrongUsage(f"FILE: {path} needs at least the fields model and training_file.")
-    if unknown := sorted(map(str, body.keys() - kind.__annotations__.keys())):
+    if unknown := sorted(map(str, body.keys() - params.CreateFineTuningJob.__annotations__.keys())):
         raise WrongUsage(f"FILE: {path} has unknown fields: {', '.join(unknown)}.")
     return body
 

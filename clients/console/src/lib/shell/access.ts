@@ -26,7 +26,6 @@ const ACCESS: Readonly<Record<string, Access>> = {
   "/models/import": { area: "models", needs: ["model.write", "files.write"] },
   "/playground": { area: "playground", needs: ["model.request"] },
   "/playground/[id]": { area: "playground", needs: ["data.read"] },
-  "/sweeps": { area: "train", needs: ["fine_tuning.read"] },
   "/train": { area: "train", needs: ["files.read", "fine_tuning.read"] },
 };
 

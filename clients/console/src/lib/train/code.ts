@@ -6,23 +6,20 @@ export type Syntax = "python" | "typescript" | "curl" | "yaml";
 export const SYNTAXES: readonly Syntax[] = ["python", "typescript", "curl", "yaml"];
 
 export function codeOf(request: Request, syntax: Syntax, address: string): string {
-  const isSweep = request.values !== null;
-  const body: Record<string, unknown> = { ...request.body };
-  if (request.values) body["values"] = request.values;
-  if (request.stopLosers === false) body["stop_losers"] = false;
+  const { body } = request;
   switch (syntax) {
     case "python":
-      return python(body, isSweep, address);
+      return python(body, address);
     case "typescript":
-      return typescript(body, isSweep, address);
+      return typescript(body, address);
     case "curl":
-      return curl(body, isSweep, address);
+      return curl(body, address);
     case "yaml":
-      return yaml(body, isSweep, address);
+      return yaml(body, address);
   }
 }
 
-function python(body: Record<string, unknown>, isSweep: boolean, address: string): string {
+function python(body: object, address: string): string {
   const fields = Object.entries(body).map(
     ([name, value]) => `    ${name}=${literal(value, PYTHON, 1)},`,
   );
@@ -32,33 +29,30 @@ function python(body: Record<string, unknown>, isSweep: boolean, address: string
     "# The API key is read from FINETUNED_API_KEY.",
     `client = finetuned.Client(base_url=${JSON.stringify(address)})`,
     "",
-    isSweep ? "sweep = client.sweeps.create(" : "job = client.fine_tuning.jobs.create(",
+    "job = client.fine_tuning.jobs.create(",
     ...fields,
     ")",
-    isSweep ? "print(sweep.id)" : "print(job.id)",
+    "print(job.id)",
     "",
   ].join("\n");
 }
 
-function typescript(body: Record<string, unknown>, isSweep: boolean, address: string): string {
-  const call = isSweep
-    ? "const sweep = await client.sweeps.create("
-    : "const job = await client.fineTuning.jobs.create(";
+function typescript(body: object, address: string): string {
   return [
     'import { Finetuned } from "@finetuned/client";',
     "",
     "// The API key is read from FINETUNED_API_KEY.",
     `const client = new Finetuned({ baseURL: ${JSON.stringify(address)} });`,
     "",
-    `${call}${literal(body, TYPESCRIPT, 0)});`,
-    `console.log(${isSweep ? "sweep" : "job"}.id);`,
+    `const job = await client.fineTuning.jobs.create(${literal(body, TYPESCRIPT, 0)});`,
+    "console.log(job.id);",
     "",
   ].join("\n");
 }
 
-function curl(body: Record<string, unknown>, isSweep: boolean, address: string): string {
+function curl(body: object, address: string): string {
   return [
-    `curl ${address}/v1/${isSweep ? "sweeps" : "fine_tuning/jobs"} \\`,
+    `curl ${address}/v1/fine_tuning/jobs \\`,
     '  -H "Authorization: Bearer $FINETUNED_API_KEY" \\',
     '  -H "Content-Type: application/json" \\',
     "  -d @- <<'JSON'",
@@ -68,10 +62,9 @@ function curl(body: Record<string, unknown>, isSweep: boolean, address: string):
   ].join("\n");
 }
 
-function yaml(body: Record<string, unknown>, isSweep: boolean, address: string): string {
-  const name = isSweep ? "sweep.yaml" : "job.yaml";
+function yaml(body: object, address: string): string {
   return [
-    `# Save as ${name}, then: finetuned jobs create ${name}`,
+    "# Save as job.yaml, then: finetuned jobs create job.yaml",
     `# Server: ${address} (FINETUNED_BASE_URL, or \`finetuned login\`)`,
     ...yamlLines(body, ""),
     "",

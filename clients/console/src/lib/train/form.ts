@@ -2,13 +2,12 @@
 
 import type {
   CreateFineTuningJob,
-  CreateSweep,
   FileObject,
   FineTuningJob,
   FineTuningMethod,
 } from "@finetuned/client";
-import { parameters, sweepable } from "virtual:parameters";
-import { isWrong, plain, readNumber, readValue, type Value, type Wrong } from "./values.ts";
+import { parameters } from "virtual:parameters";
+import { isWrong, plain, readNumber, readValue, type Wrong } from "./values.ts";
 
 export type Method = FineTuningMethod["type"];
 export const METHODS = Object.keys(parameters) as Method[];
@@ -31,9 +30,8 @@ export interface TrainForm {
   mixed: { file: string; weight: string }[];
   model: string;
   method: Method;
-  /** Typed values by name of the parameter; several of one are tried in a sweep. */
-  values: Record<string, string[]>;
-  stopLosers: boolean;
+  /** Typed values by name of the parameter. */
+  values: Record<string, string>;
   suffix: string;
   seed: string;
   priority: string;
@@ -57,7 +55,6 @@ export function emptyForm(): TrainForm {
     model: "",
     method: "supervised",
     values: {},
-    stopLosers: true,
     suffix: "",
     seed: "",
     priority: "",
@@ -82,9 +79,8 @@ export function toAddress(form: TrainForm): URLSearchParams {
   if (form.heldOut === "file") query.set("validation", form.validationFile);
   for (const { file, weight } of form.mixed) query.append("mix", `${file}=${weight}`);
   if (form.method !== "supervised") query.set("method", form.method);
-  if (!form.stopLosers) query.set("stop_losers", "false");
-  for (const [name, texts] of Object.entries(form.values)) {
-    for (const text of texts) if (text.trim()) query.append(name, text.trim());
+  for (const [name, text] of Object.entries(form.values)) {
+    if (text.trim()) query.set(name, text.trim());
   }
   return query;
 }
@@ -105,10 +101,9 @@ export function fromAddress(query: URLSearchParams, draft: TrainForm | undefined
     const [file = "", weight = "1"] = text.split("=");
     return { file, weight };
   });
-  form.stopLosers = query.get("stop_losers") !== "false";
   for (const name of new Set(METHODS.flatMap((each) => parameters[each].map((p) => p.name)))) {
-    const texts = query.getAll(name);
-    if (texts.length > 0) form.values[name] = texts;
+    const text = query.get(name);
+    if (text) form.values[name] = text;
   }
   return form;
 }
@@ -133,7 +128,7 @@ export function fromJob(job: FineTuningJob): TrainForm {
     // A learning rate that was multiplied overrides the multiplier, and is what was trained with.
     if (value == null || value === "auto" || value === usual) continue;
     if (name === "validation_share" || name === "learning_rate_multiplier") continue;
-    form.values[name] = [Array.isArray(value) ? value.join(" ") : plain(value)];
+    form.values[name] = Array.isArray(value) ? value.join(" ") : plain(value);
   }
   form.suffix = job.user_provided_suffix ?? "";
   form.seed = plain(job.seed);
@@ -160,30 +155,13 @@ export function flatten(given: object, prefix = ""): Record<string, unknown> {
   );
 }
 
-/** What is typed for a parameter, without empty texts. */
-export function typed(form: TrainForm, name: string): string[] {
-  return (form.values[name] ?? []).filter((text) => text.trim() !== "");
-}
-
-export function canSweep(form: TrainForm, name: string): boolean {
-  if (form.method === "reinforcement") return false;
-  return sweepable.includes(name) && !(form.method === "kto" && name === "batch_size");
-}
-
-/** The number of trainings that the form stands for: more than one is a sweep. */
-export function trainings(form: TrainForm): number {
-  return parameters[form.method].reduce(
-    (count, { name }) =>
-      canSweep(form, name) ? count * Math.max(1, new Set(typed(form, name)).size) : count,
-    1,
-  );
+/** What is typed for a parameter; an empty text if nothing is. */
+export function typed(form: TrainForm, name: string): string {
+  return (form.values[name] ?? "").trim();
 }
 
 export interface Request {
   body: CreateFineTuningJob;
-  /** The lists of values of a sweep; null for one training. */
-  values: CreateSweep["values"] | null;
-  stopLosers: boolean;
   wrong: Record<string, Wrong>;
 }
 
@@ -191,19 +169,12 @@ export interface Request {
 export function toRequest(form: TrainForm): Request {
   const wrong: Record<string, Wrong> = {};
   const hyperparameters: Record<string, unknown> = {};
-  const lists: Record<string, unknown> = {};
   for (const parameter of parameters[form.method]) {
     const { name } = parameter;
     if (name === "validation_share") continue;
-    const found: Value[] = [];
-    for (const text of new Set(typed(form, name))) {
-      const value = readValue(parameter, text);
-      if (isWrong(value)) wrong[name] ??= value;
-      else if (value !== undefined) found.push(value);
-    }
-    const [only] = found;
-    if (found.length > 1 && canSweep(form, name)) put(lists, name, found);
-    else if (only !== undefined) put(hyperparameters, name, only);
+    const value = readValue(parameter, typed(form, name));
+    if (isWrong(value)) wrong[name] = value;
+    else if (value !== undefined) put(hyperparameters, name, value);
   }
   if (form.heldOut === "share") {
     const share = readNumber(form.share);
@@ -238,21 +209,7 @@ export function toRequest(form: TrainForm): Request {
   if (form.mlflow.trim()) {
     body.integrations = [{ type: "mlflow", mlflow: { experiment_name: form.mlflow.trim() } }];
   }
-  const values = Object.keys(lists).length > 0 ? (lists as CreateSweep["values"]) : null;
-  return { body, values, stopLosers: values === null || form.stopLosers, wrong };
-}
-
-/** The same request with the first value of each list: what is estimated for a sweep. */
-export function firstTrial({ body, values }: Request): CreateFineTuningJob {
-  const method = body.method;
-  if (!values || !method) return body;
-  const copy = structuredClone(body);
-  const options = copy.method?.[method.type] as { hyperparameters?: Record<string, unknown> };
-  options.hyperparameters ??= {};
-  for (const [name, list] of Object.entries(flatten(values))) {
-    put(options.hyperparameters, name, (list as unknown[])[0]);
-  }
-  return copy;
+  return { body, wrong };
 }
 
 function put(target: Record<string, unknown>, name: string, value: unknown): void {
@@ -317,5 +274,5 @@ export function fieldOf(param: string | null): string | null {
   if (!param) return null;
   return param
     .replace(/^method\.\w+\.(hyperparameters\.)?/, "")
-    .replace(/^(hyperparameters|values)\./, "");
+    .replace(/^hyperparameters\./, "");
 }

@@ -21,8 +21,6 @@ declare module "virtual:parameters" {
     "supervised" | "dpo" | "kto" | "pretraining" | "reinforcement",
     readonly Parameter[]
   >;
-  /** Names of the parameters of which a sweep tries several values. */
-  export const sweepable: readonly string[];
   /** Descriptions of the other fields of a request. */
   export const fieldHelp: Record<string, string>;
 }
