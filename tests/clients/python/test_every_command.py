@@ -80,7 +80,7 @@ USED = (
     "generations list",
     "evals create eval.json",
     "evals list",
-    "evals import archive",
+    "evals import promptfooconfig.yaml",
     "evals show {eval}",
     "evals runs {eval}",
     "evals delete {eval} --yes",
@@ -163,6 +163,7 @@ OTHER = (
     "evals cancel-run {eval} evalrun_x",
     "evals delete-run {eval} evalrun_x --yes",
     "evals compare {eval} evalrun_x evalrun_y",
+    "evals export {eval} --output exported.yaml",
     "batches create {file}",
     "batches show batch_x",
     "batches cancel batch_x",
@@ -326,8 +327,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "terms.txt").write_text("Acme Trading\n")
     (tmp_path / "eval.json").write_text(json.dumps(EVAL))
     (tmp_path / "job.yaml").write_text("model: tiny-base\ntraining_file: file-x\n")
-    (tmp_path / "archive").mkdir()
-    (tmp_path / "archive" / "evals.json").write_text("[]")
+    (tmp_path / "promptfooconfig.yaml").write_text("prompts: [Hi]\n")
     (tmp_path / "axolotl.yaml").write_text("base_model: tiny\nadapter: lora\ndatasets: []\n")
     return tmp_path
 

@@ -83,7 +83,9 @@ def require_new(output: Path | None) -> None:
         raise WrongUsage(f"{output} exists already.", next_step="Choose another --output.")
 
 
-_ENDED = (*(JobEnded, EvaluationEnded, AdviceEnded, ExportEnded, GenerationEnded, ErasureEnded),)
+_ENDED = (
+    *(JobEnded, EvaluationEnded, AdviceEnded, ExportEnded, GenerationEnded, ErasureEnded),
+)
 
 
 def exit_code(error: FinetunedError) -> int:

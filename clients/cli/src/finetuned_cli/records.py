@@ -11,7 +11,7 @@ import typer
 from finetuned.errors import OperationFailed
 from finetuned.types import Batch, ErasureReceipt, Eval, EvalRun
 
-from finetuned_cli import complete, eval_archives
+from finetuned_cli import complete, eval_files
 from finetuned_cli.failures import WrongUsage
 from finetuned_cli.nouns import Noun, Table, say
 from finetuned_cli.options import App
@@ -286,7 +286,7 @@ def _rounded(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-evals.command("import")(eval_archives.import_evals)
+eval_files.add_to(evals)
 
 # Batches
 batches = App(help="Batches of inference requests.", no_args_is_help=True)

@@ -1,66 +1,80 @@
-"""The command `finetuned evals import`: the evals of an archive of `leave-openai record`."""
+"""The commands `finetuned evals import` and `export`: promptfoo's files, and OpenAI's evals."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import finetuned
 import typer
-from finetuned.errors import FinetunedError, RateLimited
+from finetuned.errors import BadRequest, FinetunedError, RateLimited
 from finetuned.types import Eval
 
-from finetuned_cli import complete
+from finetuned_cli import complete, promptfoo
 from finetuned_cli.failures import WrongUsage
-from finetuned_cli.output import Json, Out
+from finetuned_cli.options import App
+from finetuned_cli.output import Json, Out, plain
 from finetuned_cli.session import client
 from finetuned_cli.tables import Column
 
 _EVALS: Final = "evals.json"  # of an archive
 _MOST_INLINE_BYTES: Final = 256 * 1024
 _WAIT_S: Final = 5.0
+_Model = Annotated[
+    str | None,
+    typer.Option(help="Model to run the evals with.", autocompletion=complete.models),
+]
 
 
 class NotImported(FinetunedError):
-    """Raised if the runs of an eval cannot be repeated."""
+    """Raised if a part of a file has no equivalent."""
+
+
+def add_to(app: App) -> None:
+    """Add the commands to a group."""
+    app.command("import")(import_evals)
+    app.command("export")(export_eval)
 
 
 def import_evals(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="ARCHIVE",
-            help="Folder that `leave-openai record` wrote.",
+            metavar="FILE",
+            help="Configuration of promptfoo, or the archive of `leave-openai record`.",
             show_default=False,
         ),
     ],
-    model: Annotated[
-        str | None,
-        typer.Option(help="Model to run the evals with.", autocompletion=complete.models),
-    ] = None,
+    model: _Model = None,
     judge: Annotated[
         str | None,
         typer.Option(help="Model that judges answers.", autocompletion=complete.models),
     ] = None,
+    embeddings: Annotated[
+        str | None, typer.Option(help="Model that creates embeddings, for `similar`.")
+    ] = None,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Leave out runs that cannot be repeated.")
+        bool, typer.Option("--partial", help="Leave out what has no equivalent.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Create the evals of an archive of OpenAI's, and run them with --model.
+    """Create evals from a file of another program, and run them with --model.
 
-    Creates nothing if no run of an eval can be repeated, unless --partial is given.
+    Names each line without an equivalent, and then creates nothing unless --partial is given.
     """
     out = Out(as_json)
-    planned, faults = _of_archive(source, judge)
+    if source.is_dir():
+        planned, faults = _of_archive(source, judge)
+    else:
+        planned, faults = _of_promptfoo(source, judge, embeddings)
     if faults and not partial:
         raise NotImported(
-            "\n".join(["Nothing was created, because of these evals:", *faults]),
-            next_step="Pass --partial to create them without runs.",
+            "\n".join(["Nothing was created, because these parts have no equivalent:", *faults]),
+            next_step="Change them, or pass --partial to leave them out.",
         )
     for fault in faults:
         out.say(f"left out: {fault}", "yellow")
@@ -95,6 +109,30 @@ def _create_all(server: finetuned.Client, requests: list[dict[str, Any]]) -> lis
 _Plan = list[tuple[dict[str, Any], list[dict[str, Any]]]]
 """Requests that create evals, each with runs: a data source without its model, `content` (rows) or
 `file` (a path), and a name."""
+
+
+def _of_promptfoo(path: Path, judge: str | None, embeddings: str | None) -> tuple[_Plan, list[str]]:
+    try:
+        found = promptfoo.read(path, judge=judge, embeddings=embeddings)
+    except promptfoo.ConfigurationInvalid as e:
+        raise WrongUsage(str(e)) from None
+    planned = []
+    for one in found.evals:
+        rows = [{"item": item} for item in one.items]
+        runs = [
+            {
+                "name": label,
+                "content": rows,
+                "source": {
+                    "type": "completions",
+                    "input_messages": {"type": "template", "template": messages},
+                    "sampling_params": found.sampling_params or None,
+                },
+            }
+            for label, messages in found.prompts
+        ]
+        planned.append((one.request, runs))
+    return planned, [f"{path}: {fault}" for fault in found.faults]
 
 
 def _of_archive(folder: Path, judge: str | None) -> tuple[_Plan, list[str]]:
@@ -181,3 +219,51 @@ def _run(server: finetuned.Client, eval_id: str, run: Mapping[str, Any], model: 
 
 def _lines(rows: list[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def export_eval(
+    eval_id: Annotated[str, typer.Argument(metavar="EVAL_ID", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write.", show_default=False)
+    ],
+    run_id: Annotated[
+        str | None,
+        typer.Option("--run", metavar="RUN_ID", help="Run with the items and the prompt."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write an eval as a configuration of promptfoo, with the items and the prompt of a run.
+
+    Without --run, it is the newest run. Names each grader without an equivalent.
+    """
+    out = Out(as_json)
+    with client() as server:
+        found = plain(server.evals.retrieve(eval_id))
+        if run_id is None:
+            newest = next(iter(server.evals.runs.list(eval_id, order="desc", limit=1)), None)
+            if newest is None:
+                raise BadRequest(
+                    f"The eval {eval_id} has no runs, so it has no items.",
+                    next_step=f"Create one: finetuned evals run {eval_id} FILE",
+                )
+            run_id = newest.id
+        run = plain(server.evals.runs.retrieve(eval_id, run_id))
+        items = list(_items(server, eval_id, run_id))
+    source = run["data_source"]
+    messages = (source.get("input_messages") or {}).get("template")
+    text, faults = promptfoo.write(
+        found["name"] or eval_id, found["testing_criteria"], items, messages, run["model"]
+    )
+    for fault in faults:
+        out.say(fault, "yellow")
+    output.write_text(text, "utf-8")
+    if out.json:
+        out.value({"output": str(output), "items": len(items), "left_out": faults})
+    else:
+        out.line(f"{output}: {len(items)} tests")
+
+
+def _items(server: finetuned.Client, eval_id: str, run_id: str) -> Iterator[dict[str, Any]]:
+    found = server.evals.runs.output_items.list(eval_id, run_id, limit=100)
+    rows = sorted(map(plain, found), key=lambda row: int(row["datasource_item_id"]))
+    return (row["datasource_item"] for row in rows)
