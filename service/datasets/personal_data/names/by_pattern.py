@@ -13,12 +13,14 @@ from typing import Final
 from service.datasets.personal_data.kinds import (
     UNKNOWN,
     GuardedPattern,
+    Guards,
     guards_of,
     patterns_of,
 )
 from service.datasets.personal_data.names import chinese, korean
 from service.datasets.personal_data.names.indonesian import EATERIES
 from service.datasets.personal_data.names.latin import find_latin_names
+from service.datasets.personal_data.tables import find_cells
 
 _CAP: Final = r"[A-ZÀ-ÖØ-ÞĆČĐĞİŁŚŠŞŻŽ][a-zà-öø-ÿĀ-žA-Z'’-]{1,20}"
 _NOT_NAMES: Final = (
@@ -152,13 +154,14 @@ _LISTED: Final = GuardedPattern(
     rf"| & ){_LIST_NAME}){{0,30}})(?=[.\n;(]|$)",
 )
 _OF_PERSONS: Final = re.compile(
-    rf"^\s*(?:(?:full|first|last|customer|employee|patient"
-    rf"|student) )?(?:{_PERSON_COLUMN})(?: name)?\s*$",
+    rf"(?:(?:full|first|last|customer|employee|patient"
+    rf"|student) )?(?:{_PERSON_COLUMN})(?: name)?",
     re.IGNORECASE,
 )
-_TABLE_HEAD: Final = re.compile(r"^\|?[^\n|]*\|[^\n]*\n\|?[ :-]*-[ :|-]*\n", re.MULTILINE)
-_TABLE_SIGN: Final = rf"(?i:\|\s*(?:[a-z]+ )?(?:{_PERSON_COLUMN})(?: name)?\s*\|)"
-_TABLE_ROW: Final = re.compile(r"^[^\n|]*\|[^\n]*$", re.MULTILINE)
+_TABLE: Final = Guards(
+    rf"(?im:(?:^|[|,;\t])[*\"' ]*(?:[a-z]+[ _])?(?:{_PERSON_COLUMN})(?:[ _]?name)?[*\"' ]*(?:$|[|,;\t]))"
+)
+"""The header of a column for persons."""
 _AR: Final = "[ء-ي]{2,14}"
 _AR_GIVEN: Final = (
     "خالد|محمد|أحمد|احمد|علي|عمر|عثمان|حسن|حسين|سعيد|سعد|فهد|فيصل|سلطان|ناصر|ماجد|يوسف|إبراهيم|عبد|عبدالله|عبدالرحمن|طارق|وليد"
@@ -346,43 +349,31 @@ def find_names_by_pattern(text: str, languages: Iterable[str]) -> Iterator[tuple
     for listed in _LISTED.finditer(text):
         for name in _IN_LIST.finditer(text, *listed.span(1)):
             yield name.span()
-    yield from _names_in_table(text)
+    yield from _names_in_tables(text)
     for names in (_ANY, *patterns_of(_BY_LANGUAGE, languages)):
         for match in names.finditer(text):
             yield match.span(match.lastindex or 0)
 
 
-def _names_in_table(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the names in the columns for persons of a Markdown table.
+def _names_in_tables(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the names in the columns for persons of tables.
 
     A column with a name that a list has is full of names.
     """
-    head = _TABLE_HEAD.search(text)
-    if head is None:
-        return
-    rows = list(_TABLE_ROW.finditer(text, head.end()))
-    for column, title in enumerate(head[0].partition("\n")[0].split("|")):
-        if _OF_PERSONS.search(title):
-            cells = [cell for row in rows if (cell := _cell(row, column))]
-            if any(next(find_latin_names(text[start:end]), None) for start, end in cells):
-                yield from (span for span in cells if _IN_LIST.fullmatch(text, *span))
-
-
-def _cell(row: re.Match[str], column: int) -> tuple[int, int] | None:
-    """Return the position of the text in a column of a row, if it has the column."""
-    cells = row[0].split("|")
-    if column >= len(cells):
-        return None
-    start = row.start() + len("|".join(cells[:column])) + min(column, 1)
-    start += len(cells[column]) - len(cells[column].lstrip())
-    return start, start + len(cells[column].strip())
+    columns: dict[str, list[tuple[int, int]]] = {}
+    for cell in find_cells(text) if _TABLE.search(text) else ():
+        if _OF_PERSONS.fullmatch(cell.header):
+            columns.setdefault(cell.header, []).append((cell.start, cell.end))
+    for cells in columns.values():
+        if any(next(find_latin_names(text[start:end]), None) for start, end in cells):
+            yield from (span for span in cells if _IN_LIST.fullmatch(text, *span))
 
 
 def name_signs(languages: Iterable[str]) -> str:
     """Return a pattern of words next to names in the languages. It may be empty."""
     own = guards_of(_BY_LANGUAGE, languages)
     return "|".join(
-        filter(None, (_ANY.guard.patterns[0], _LISTED.guard.patterns[0], _TABLE_SIGN, own))
+        filter(None, (_ANY.guard.patterns[0], _LISTED.guard.patterns[0], _TABLE.patterns[0], own))
     )
 
 
