@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from service.datasets.personal_data.kinds import UNKNOWN
 from service.datasets.personal_data.names import (
+    alone,
     chinese,
     hindi,
     indonesian,
@@ -30,6 +31,7 @@ class _Language(NamedTuple):
     signs: Callable[[], str]
 
 
+_ALONE: Final = _Language(alone.find_names, alone.signs)
 _BY_LATIN: Final = _Language(latin.find_private_names, lambda: latin.SIGNS)
 _ENGLISH: Final = _Language(latin.find_english_names, lambda: latin.SIGNS)
 _INDONESIAN: Final = _Language(indonesian.find_names, lambda: indonesian.SIGNS)
@@ -80,4 +82,4 @@ def _languages(codes: tuple[str, ...]) -> tuple[_Language, ...]:
     own = dict.fromkeys(_BY_LANGUAGE[code] for code in every if code in _BY_LANGUAGE)
     # In these languages, names have Latin letters.
     with_own_rules = _ENGLISH in own or set(own) in ({_INDONESIAN}, {_VIETNAMESE})
-    return tuple(own) if with_own_rules else (*own, _BY_LATIN)
+    return (*own, _ALONE) if with_own_rules else (*own, _BY_LATIN, _ALONE)

@@ -17,21 +17,21 @@ from service.datasets.personal_data.names.word_lists import listed
 
 _UPPER: Final = "[A-ZÀ-ÖØ-Þ]"
 _REST: Final = r"(?:['’][A-Z])?[a-zà-öø-ÿ]+(?:[A-Z-][a-zà-öø-ÿA-Z]+)?"
-_WORD: Final = _UPPER + _REST
+WORD: Final = _UPPER + _REST
 _CAPITAL: Final = re.compile("[A-ZÀ-Þ]")
 _SMALL: Final = r"[A-Z]\.?|de la|de los|de|dela|del|da|dos|van der|van|von|bin|binti|al"
 SIGNS: Final = (
     r"[A-ZÀ-Þ][a-zà-þA-Z'’-]*[a-zà-þ] (?:[a-zA-Z.]{1,3} )?[A-ZÀ-Þ][a-zà-þ'’]"
-    r"|\b[A-Z]\. ?[A-Z][a-z]|ing (?:with|to) [A-Z]"
+    r"|\b[A-Z]\. ?[A-Z][a-z]"
 )
 """Two capitalized words in a row, or one after an initial."""
 # A pattern that starts with a set of characters is searched for faster than one with a lookbehind.
 _RUN: Final = re.compile(
     rf"{_UPPER}(?<![\w.@/&'’-].){_REST}"
-    rf"(?: (?:(?:{_SMALL}) )?{_WORD}){{1,5}}"
+    rf"(?: (?:(?:{_SMALL}) )?{WORD}){{1,5}}"
     r"(?![A-Za-zÀ-ɏḀ-ỿ0-9@&/]|['’][A-Za-zÀ-ɏḀ-ỿ]{2}|[-.][A-Za-zÀ-ɏḀ-ỿ])"
 )
-_INITIAL: Final = re.compile(rf"[A-Z](?<![\w.].)\. ?(?:[A-Z]\. ?)?({_WORD})(?![\w@/-]| [A-Z])")
+_INITIAL: Final = re.compile(rf"[A-Z](?<![\w.].)\. ?(?:[A-Z]\. ?)?({WORD})(?![\w@/-]| [A-Z])")
 _BETWEEN: Final = re.compile(rf" (?:{_SMALL})(?= )")
 _BEFORE: Final = re.compile(
     r"(?:(?:^|[\n,;(])[ \w]{0,24}[:=] {0,8}[\"']?|\bname(?: on [\w ]{2,20})?\?|\b(?:customer"
@@ -105,16 +105,8 @@ _WORDS: Final = re.compile(r"(?<![\w-])[a-z]{2,}(?![\w-])[\s\S]+?(?<![\w-])[a-z]
 """Two ordinary words."""
 
 
-_SPEAKING: Final = re.compile(
-    rf"\b(?:speaking|chatting|talking) (?:with|to) ({_WORD})(?! [A-Z]|[\w@-])"
-)
-
-
 def find_english_names(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of names in an English text, unless it is about people of public life."""
-    for agent in _SPEAKING.finditer(text):
-        if agent[1] in listed("latin", "given"):
-            yield agent.span(1)
     yield from _find_private(text, is_english=True)
 
 
@@ -144,7 +136,7 @@ def find_latin_names(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of names of any persons in Latin letters: `text[start:end]`."""
     if _CAPITAL.search(text) is None:
         return
-    given, other = _given(), listed("latin", "no_names")
+    given, other = given_names(), listed("latin", "no_names")
     for run in _RUN.finditer(text):
         start, end = run.span()
         words = _BETWEEN.sub("", run.group()).split(" ")
@@ -168,7 +160,7 @@ def find_latin_names(text: str) -> Iterator[tuple[int, int]]:
 
 def _is_name(words: Sequence[str]) -> bool:
     """Return whether words are a given and a family name, of which one is listed."""
-    given, either = _given(), listed("latin", "words")
+    given, either = given_names(), listed("latin", "words")
     family = listed("latin", "family")
     if not 1 < len(words) <= _MOST_WORDS or not listed("latin", "no_names").isdisjoint(words):
         return False
@@ -181,7 +173,7 @@ def _is_name(words: Sequence[str]) -> bool:
 
 
 @cache
-def _given() -> frozenset[str]:
+def given_names() -> frozenset[str]:
     """Return given names in Latin letters, also the Indonesian ones that are no words."""
     words = listed("indonesian", "words") | listed("indonesian", "no_names")
     return listed("latin", "given") | (listed("indonesian", "given") - words)
