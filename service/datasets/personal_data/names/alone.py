@@ -11,7 +11,7 @@ from functools import cache
 from typing import Final
 
 from service.datasets.personal_data.names import latin
-from service.datasets.personal_data.names.word_lists import listed
+from service.datasets.personal_data.names.word_lists import listed, phrases
 
 _RUN: Final = re.compile(
     rf"(?<![\w@/.&'’#-]){latin.WORD}(?:[ -]{latin.WORD}){{0,3}}"
@@ -27,9 +27,14 @@ _GREETING: Final = (
     "|namaste|namaskar|kumusta|salamat(?: po)?|magandang \\w+(?: po)?|oy|bhai|yo|ok(?:ay)?|yes|no"
 )
 _INTRODUCED: Final = (
-    "i am|i'm|i’m|im|it's|it’s|this is|name(?: is|'s|’s| na)?|(?:speaking|chatting|talking) (?:with|to)"
-    "|ich bin|ich hei(?:ß|ss)e|hier ist|je suis|m['’]appelle|soy|me llamo|sou [oa]|me chamo|nome é|sono"
-    "|mi chiamo|saya|aku|nama(?: saya| aku)?|bernama|si|kay|ako si|ni|mera naam|main|naam"
+    "i am|i['’]m|im|this is|(?:my |his |her )?name(?: is|['’]s| na)|(?:speaking|chatting|talking) (?:with|to)"
+    "|ich bin|ich hei(?:ß|ss)e|hier ist|je suis|m['’]appelle|soy|me llamo|sou [oa]|aqui é [oa]|me chamo"
+    "|nome é|sono|mi chiamo|saya|nama(?: saya| aku)?|bernama|ako si|mera naam|naam|traveller|passenger"
+    "|beneficiary|applicant|insured|holder|recipient|sender|attn|c/o|account name|a/c name"
+)
+_SIGNED: Final = (
+    "(?:regards|best|cheers|sincerely|thanks|thank you|yours|love|salam|hormat (?:saya|kami)|terima kasih|wassalam"
+    "|salamat po|gr(?:ü|ue)(?:ß|ss)en?|cordialement|saludos|atentamente|abraços?|atenciosamente|saluti|[a-z]+ly)"
 )
 _REFERRED: Final = (
     "(?:ask|look|looking|wait|waiting|search|appointment|ticket|booking|message|parcel|package|order"
@@ -54,10 +59,13 @@ _REFERRED: Final = (
     "|hubungi|ketemu|bertemu|(?:sabi|kausapin|hanapin|tawagan)(?: (?:ni|si|niyo po si|mo si))?"
     "|atendente|técnic[oa]|emplead[oa]|client[ea]|se llama|ruft|kollege|kollegin|frau|herr"
 )
+_STRONG: Final = re.compile(
+    rf"(?<!\w)(?:(?:{_INTRODUCED}):?|{_SIGNED},?[ \t]*\n\s*) ?$", re.IGNORECASE
+)
+"""What is before a name of which one word is listed."""
 _BEFORE: Final = re.compile(
-    rf"(?<!\w)(?:(?:{_GREETING})[,!]?|(?:{_INTRODUCED})|(?:{_REFERRED}),?|(?:agent|customer|user|client|staff|admin)"
-    r" \(|cs:?|(?:^|\n| )[-–—~](?:\s?[a-z]{2,10})?|(?:regards|best|cheers|sincerely|thanks|thank you|love|salam"
-    r"|hormat saya|terima kasih|salamat po|gr(?:ü|ue)(?:ß|ss)e|cordialement|saludos|abraços?|saluti|[a-z]+ly),\s{0,2}\n) ?$",
+    rf"(?<!\w)(?:(?:{_GREETING})[,!]?|(?:{_REFERRED}),?|it['’]s|aku|main|si|kay|ni"
+    r"|(?:agent|customer|user|client|staff|admin) \(|cs:?|(?:^|\n| )[-–—~](?:\s?[a-z]{2,10})?) ?$",
     re.IGNORECASE,
 )
 """What is before a name."""
@@ -74,33 +82,75 @@ _AFTER: Final = re.compile(
     r"|(?:called|emailed|phoned|texted|said|says|told|promised|asked|replied|wants|lives) )"
 )
 _BETWEEN: Final = re.compile("[ -]")
+_AND: Final = frozenset(
+    (" and ", " or ", ", ", " & ", " dan ", " atau ", " y ", " et ", " und ", " at ")
+)
+_THEN: Final = re.compile(
+    r"[ \t]*(?:[,.!\n]|$)| (?:from|here|speaking|calling|again|with|at|dari|dr|bagian|mau|ingin|hai|from|and|po|de|aus|von|di|del)\b"
+)
+"""What follows a name that is also a word."""
 _ENDS: Final = re.compile(r"[.!?]|$")
 _BEFORE_CHARS: Final = 60
 
 
 def find_names(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of given names next to a word for a person: `text[start:end]`."""
-    certain = _given()
+    last = -1
     for run in _RUN.finditer(text):
-        words = _BETWEEN.split(run.group())
         start, end = run.span()
-        while words and not _are_names(words):
+        words = _BETWEEN.split(run.group())
+        while words and not _may_be_name(words):
             start += len(words[0]) + 1
             words = words[1:]
-        if not words or (len(words) == 1 and words[0] not in certain):
+        if not words or run.group() in phrases("public", "names"):
             continue
         before = text[max(start - _BEFORE_CHARS, 0) : start]
-        if (
-            _BEFORE.search(before)
-            or _AFTER.match(text, end)
-            or (_ENDS.match(text, end) and _VOCATIVE.search(before))
-        ):
-            yield start, end
+        certain = len(words) > 1 or is_given(words[0])
+        if _STRONG.search(before):
+            found = certain or _THEN.match(text, end) is not None
+        else:
+            found = (
+                certain
+                and _are_given(words)
+                and (
+                    text[last:start] in _AND
+                    or _BEFORE.search(before) is not None
+                    or _AFTER.match(text, end) is not None
+                    or (_ENDS.match(text, end) is not None and _VOCATIVE.search(before) is not None)
+                )
+            )
+        if found:
+            last = end
+            yield start, latin.end_of_initials(text, end)
 
 
-def _are_names(words: list[str]) -> bool:
-    given, weak, other = _given(), listed("latin", "words"), listed("latin", "not_alone")
-    return all(word in given or (word in weak and word not in other) for word in words)
+def _may_be_name(words: list[str]) -> bool:
+    """Return whether words begin with a given name, and are no words of other things."""
+    first, other = words[0].title(), listed("latin", "not_alone")
+    no_names = listed("latin", "no_names") | listed("indonesian", "no_names")
+    if first in other or not no_names.isdisjoint(words):
+        return False
+    return first in _given() or first in _weak()
+
+
+def _are_given(words: list[str]) -> bool:
+    return all(
+        word in _given() or (word in _weak() and word not in listed("latin", "not_alone"))
+        for word in (word.title() for word in words)
+    )
+
+
+@cache
+def _weak() -> frozenset[str]:
+    """Return given names that are also words or family names."""
+    return listed("latin", "words") | (
+        listed("indonesian", "words") & listed("indonesian", "given")
+    )
+
+
+def is_given(word: str) -> bool:
+    """Return whether a word is a given name that is hardly ever anything else."""
+    return word in _given()
 
 
 @cache

@@ -6,6 +6,7 @@ a name needs a listed part and must not follow a word that announces a place or 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -36,6 +37,7 @@ _BY_LATIN: Final = _Language(latin.find_private_names, lambda: latin.SIGNS)
 _ENGLISH: Final = _Language(latin.find_english_names, lambda: latin.SIGNS)
 _INDONESIAN: Final = _Language(indonesian.find_names, lambda: indonesian.SIGNS)
 _VIETNAMESE: Final = _Language(vietnamese.find_names, lambda: vietnamese.SIGNS)
+_VIETNAMESE_ELSEWHERE: Final = _Language(vietnamese.find_written_names, lambda: vietnamese.LETTERS)
 _CHINESE: Final = _Language(chinese.find_names, chinese.signs)
 _BY_LANGUAGE: Final = {
     "en": _ENGLISH,
@@ -55,6 +57,18 @@ LANGUAGES: Final = tuple(_BY_LANGUAGE)
 _ALSO: Final = {UNKNOWN: ("en", "hi", "id", "ko", "th", "vi", "zh-Hans"), "mr": ("hi",)}
 
 
+_OFFICE: Final = re.compile(
+    r"(?<!\w)(?:president|presiden|prime minister|minister|menteri|perdana menteri|gubernur|governor|senator"
+    r"|king|queen|pope|emperor|chancellor|pangulong?|tổng thống|thủ tướng|chủ tịch nước|ca sĩ|diễn viên|cầu thủ"
+    r"|penyanyi|aktor|aktris|pahlawan|presidente|ministro|kanzler|präsident|président|राष्ट्रपति|प्रधानमंत्री|मुख्यमंत्री"
+    r"|अभिनेता|अभिनेत्री|गायक) $|(?:นายกรัฐมนตรี|ประธานาธิบดี|นักร้อง|นักแสดง|นักเขียน) ?$"
+    r"|(?:大統領|首相|总统|總統|主席|总理|總理|歌手|演员|演員|작가|가수|배우|대통령) ?$",
+    re.IGNORECASE,
+)
+"""Offices of people of public life, before their names."""
+_OFFICE_CHARS: Final = 20
+
+
 def is_public(name: str) -> bool:
     """Return whether a name is that of a person of history or public life, or of a brand."""
     return name in phrases("public", "names")
@@ -63,7 +77,9 @@ def is_public(name: str) -> bool:
 def find_listed_names(text: str, languages: Iterable[str]) -> Iterator[tuple[int, int]]:
     """Yield the positions of names of persons in a text: `text[start:end]`, without the title."""
     for language in _languages(tuple(languages)):
-        yield from language.find(text)
+        for start, end in language.find(text):
+            if _OFFICE.search(text[max(start - _OFFICE_CHARS, 0) : start]) is None:
+                yield start, end
 
 
 def listed_name_signs(languages: Iterable[str]) -> str:
@@ -82,4 +98,5 @@ def _languages(codes: tuple[str, ...]) -> tuple[_Language, ...]:
     own = dict.fromkeys(_BY_LANGUAGE[code] for code in every if code in _BY_LANGUAGE)
     # In these languages, names have Latin letters.
     with_own_rules = _ENGLISH in own or set(own) in ({_INDONESIAN}, {_VIETNAMESE})
-    return (*own, _ALONE) if with_own_rules else (*own, _BY_LATIN, _ALONE)
+    others = (_ALONE,) if with_own_rules else (_BY_LATIN, _ALONE)
+    return (*own, *others) if _VIETNAMESE in own else (*own, *others, _VIETNAMESE_ELSEWHERE)

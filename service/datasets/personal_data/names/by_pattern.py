@@ -14,10 +14,10 @@ from service.datasets.personal_data.kinds import (
     UNKNOWN,
     GuardedPattern,
     Guards,
-    guards_of,
     patterns_of,
 )
 from service.datasets.personal_data.names import chinese, korean
+from service.datasets.personal_data.names.alone import is_given
 from service.datasets.personal_data.names.indonesian import EATERIES
 from service.datasets.personal_data.names.latin import find_latin_names
 from service.datasets.personal_data.tables import find_cells
@@ -30,14 +30,17 @@ _NOT_NAMES: Final = (
     r"|Solutions|Technologies|Enterprises|Trading|Payable|Receivable|World|All|Everyone|Folks|Friends"
     r"|Guys|Valued|Bean|Doubtfire|Strange|Seuss|Both|Sales|Desk|Center|Centre|Form|Number|Details|Information|Admin|Looking|Very"
     r"|Financial|Operating|Technology|Justice|Minister|Officer"
+    r"|CV|PT|UD|PD|Firma|Toko|Koperasi|Yayasan|Guru|Polisi|Presiden|Dokter|Dosen|Lurah|Camat|Kasir|Satpam|Bos"
+    r"|Hakim|Menteri|Gubernur|Bupati|Direktur|Kepala|Kawin|Sekalian|Tani|Haji|RT|RW"
     r"|Mr|Mrs|Ms|Dr|Prof|Who|Bapak|Ibu|Pak|Bu|Saudara|Kota|Negara|Pertiwi|Mayor|Hall|Not|The|A|An|In|On|At)\b)"
 )
 _MORE: Final = (
     rf"(?:(?: [A-Z]\.)? (?:(?:de la|dela|de los|delos|del|de|da|van der|van|von|bin|binti) )?"
     rf"{_NOT_NAMES}{_CAP})"
 )
-_NAME: Final = rf"(?:Ma\. )?{_NOT_NAMES}{_CAP}{_MORE}{{0,3}}"
-_FULL_NAME: Final = rf"(?:Ma\. )?{_NOT_NAMES}{_CAP}{_MORE}{{1,3}}"
+_INITIALS: Final = r"(?: [B-HJ-Z](?![\w.'’&/-])){0,2}"
+_NAME: Final = rf"(?:Ma\. |(?:[A-Z]\.? ){{1,2}})?{_NOT_NAMES}{_CAP}{_MORE}{{0,3}}{_INITIALS}"
+_FULL_NAME: Final = rf"(?:Ma\. |(?:[A-Z]\.? ){{1,2}})?{_NOT_NAMES}{_CAP}{_MORE}{{1,3}}{_INITIALS}"
 
 _VI_WORD: Final = r"[A-ZĐĂÂÊÔƠƯÀ-ÝẠ-Ỹ][a-zà-ýđăơưạ-ỹ]{0,6}"
 _VI_FAMILY: Final = (
@@ -95,6 +98,7 @@ _RELATIVES: Final = (
 _PARTIES: Final = (
     "beneficiary|payee|claimant|borrower|guarantor|nominee|policyholder|account holder"
 )
+_KM_WORD: Final = "(?!និង|អ្នក|គឺ|សូម|ខ្ញុំ|ដែល|មាន|ជា|អាច|បាន|នៅ)[ក-៓]{3,12}"
 _KM_NAME: Final = r"(?!និង|អ្នក|គឺ|សូម)[ក-៓]{2,12} [ក-៓]{2,14}(?![ក-៓])"
 
 _ENGLISH: Final = GuardedPattern(
@@ -133,13 +137,16 @@ _ANY: Final = GuardedPattern(
     r"(?:^|[:,;] ?|\n)[\"']?([^\Wa-z\d_][^\s\d<>@:,;\"]{0,24}(?: [^\s\d<>@:,;\"]{1,24}){1,3}"
     r"|[^\x00-\x7f]{2,12})[\"']? ?(?=<[^\s<>@]+@)",
 )
+_IN_ALL: Final = (_ANY, _ENGLISH)
 # Names in lists and tables, in a text of any language.
 _LIST_OF_PERSONS: Final = (
     "Attendees|Participants|Apologies|Invitees|Witnesses|Peserta rapat|Asistentes|Participantes"
     "|Teilnehmer(?:innen)?|Anwesend|Présents|Excusés"
 )
 _PERSON_COLUMN: Final = (
-    "name|employee|customer|patient|student|tenant|member|guest|passenger|staff|teacher|owner|driver|nama|karyawan|siswa|nombre|nom"
+    "name|employee|customer|patient|student|tenant|member|guest|passenger|staff|teacher|owner|driver|insured|holder"
+    "|applicant|beneficiary|contact|agent|assignee|reporter|requester|nurse|doctor|rider|guardian|parent|candidate"
+    "|attendee|participant|recipient|sender|buyer|seller|nama|karyawan|siswa|nombre|nom"
     "|nome|cliente|client|mitarbeiter(?:in)?|kunde|họ tên|họ và tên"
 )
 _LIST_NAME: Final = (
@@ -168,6 +175,10 @@ _AR_GIVEN: Final = (
     "|سامي|زياد|كريم|رامي|محمود|مصطفى|نورة|فاطمة|مريم|عائشة|سارة|ليلى|هدى|منى|أمل|ريم|هند|نوال|سلمى|دانة|لطيفة|حصة|رنا|رانيا|دينا|هالة|زينب"
 )
 _AR_NAME: Final = rf"{_AR}(?: (?:بن|بنت|آل|عبد|أبو))? {_AR}(?![ء-ي])"
+_TA_WORD: Final = "(?!ஐயா|அம்மா|சார்|நண்ப|வாடிக்கை|உங்கள்|எங்கள்|அனைவ|மிக்க|நான்|என்)[஀-௿]{3,20}"
+_TA_NAME: Final = (
+    rf"(?:{_TA_WORD}\. )?{_TA_WORD}(?: (?!அவர்|ஆகும்|என|எனக்|பேசு|வணக்|மற்றும்){_TA_WORD})?(?![஀-௿])"
+)
 _BN_NAME: Final = "[ঀ-৺]{2,16} [ঀ-৺]{2,16}(?: (?:খাতুন|বেগম|ইসলাম|রহমান|হোসেন|আক্তার))?(?![ঀ-৺])"
 
 
@@ -185,16 +196,19 @@ def _european(*, titles: str, told: str, labels: str, relatives: str) -> tuple[G
 _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "ar": (
         GuardedPattern(
-            "سم|أنا |انا |معك|تحياتي|السيد|دكتور|أستاذ|عميل|مريض",
+            "مرحبا|أهلا|يا |سم|أنا |انا |معك|تحياتي|السيد|دكتور|أستاذ|عميل|مريض",
             rf"(?:أنا|انا|معك|معكم|تحياتي،?) ((?:{_AR_GIVEN})(?! الله)(?: (?:بن|عبد"
             rf"|أبو))?(?: {_AR}){{0,2}} ال[ء-ي]{{3,12}})",
             rf"(?:اسمي|(?:ال)?(?:سيد|دكتور|أستاذ|مهندس|عميل|مريض)ة?"
             rf"|(?:ال)?اسم(?: الكامل)? ?[::]) ({_AR_NAME})",
+            rf"(?:أنا|انا|اسمي|معك|(?:مرحبا|أهلا)ً?(?: يا)?|يا|(?:ال)?(?:سيد|دكتور|أستاذ|مهندس|آنس)ة?)،? ({_AR_GIVEN})"
+            r"(?! الله)(?![ء-ي])",
         ),
     ),
     "bn": (
         GuardedPattern(
             "নাম|জনাব|গ্রাহক|বেগম|রোগী",
+            r"(?:আমার নাম) ([ঀ-৺]{2,16})(?=[,।]| বলছি)",
             rf"(?:আমার নাম|জনাবা?|গ্রাহক|নাম ?[::]|মিসেস|ডা\.|ডাঃ|রোগী) ({_BN_NAME})",
         ),
     ),
@@ -211,7 +225,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
         relatives="[Mm]eine?[mnrs]? (?:Frau|Mann|Tochter|Sohn|Mutter|Vater|Schwester|Bruder)",
     ),
     "fr": _european(
-        titles="Monsieur|Madame|Mademoiselle",
+        titles=r"Monsieur|Madame|Mademoiselle|M\.|Mme|Mlle|Me",
         told="m['’]appelle|[Mm]on nom est",
         labels="Cliente?|Patiente?|Nom|Destinataire",
         relatives="(?:mon|ma) (?:mari|femme|fille|fils|mère|père|sœur|frère|conjointe?|collègue)",
@@ -323,9 +337,20 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     ),
     "km": (
         GuardedPattern(
-            "អតិថិជន|ឈ្មោះ|៖|លោក|អ្នកស្រី|កញ្ញា",
+            "សួស្តី|ជម្រាបសួរ|បង|អ្នកគ្រូ|អតិថិជន|ឈ្មោះ|៖|លោក|អ្នកស្រី|កញ្ញា",
             rf"(?:(?:ខ្ញុំ|អតិថិជន|គាត់|នាង)ឈ្មោះ|ឈ្មោះ(?:របស់ខ្ញុំ|អតិថិជន|អ្នកទទួល)?(?:គឺ|៖|:)|(?<=\d )ឈ្មោះ"
             rf"|(?:អតិថិជន|អ្នកទទួល)៖?|លោកស្រី|លោក|អ្នកស្រី|កញ្ញា) ({_KM_NAME})",
+            rf"(?:(?:ខ្ញុំ|គាត់|នាង|កូន)ឈ្មោះ|(?:សួស្តី|ជម្រាបសួរ|អរគុណ)(?:បង|លោក|អ្នកស្រី)|បង(?:ស្រី|ប្រុស)"
+            rf"|លោកគ្រូ|អ្នកគ្រូ) ?({_KM_WORD})(?= |។|,|$)",
+        ),
+    ),
+    "ta": (
+        GuardedPattern(
+            "பெயர்|வணக்கம்|நான் |திரு|நன்றி|டாக்டர்|வாடிக்கையாளர்|நோயாளி|அன்புள்ள",
+            rf"(?:என்(?:னுடைய)? பெயர்|(?:[஀-௿]{{2,12}} )?பெயர்[:：]|(?:வாடிக்கையாளர்|நோயாளி|பெறுநர்|அனுப்புநர்)[:：]"
+            rf"|(?<![஀-௿])(?:திருமதி|திரு|செல்வி|டாக்டர்|ஆசிரியர்)\.?) ?({_TA_NAME})",
+            rf"(?:வணக்கம்|நன்றி|அன்புள்ள) ({_TA_WORD}(?: {_TA_WORD})?)(?=[,!.])",
+            rf"நான் ({_TA_WORD}(?: {_TA_WORD})?)(?= பேசுகிறேன்|,)",
         ),
     ),
     "zh": (
@@ -350,7 +375,7 @@ def find_names_by_pattern(text: str, languages: Iterable[str]) -> Iterator[tuple
         for name in _IN_LIST.finditer(text, *listed.span(1)):
             yield name.span()
     yield from _names_in_tables(text)
-    for names in (_ANY, *patterns_of(_BY_LANGUAGE, languages)):
+    for names in dict.fromkeys((*_IN_ALL, *patterns_of(_BY_LANGUAGE, languages))):
         for match in names.finditer(text):
             yield match.span(match.lastindex or 0)
 
@@ -365,19 +390,21 @@ def _names_in_tables(text: str) -> Iterator[tuple[int, int]]:
         if _OF_PERSONS.fullmatch(cell.header):
             columns.setdefault(cell.header, []).append((cell.start, cell.end))
     for cells in columns.values():
-        if any(next(find_latin_names(text[start:end]), None) for start, end in cells):
+        given = [span for span in cells if is_given(text[slice(*span)])]
+        full = any(next(find_latin_names(text[start:end]), None) for start, end in cells)
+        if full or len(given) * 2 > len(cells):
+            yield from given
+        if full:
             yield from (span for span in cells if _IN_LIST.fullmatch(text, *span))
 
 
 def name_signs(languages: Iterable[str]) -> str:
-    """Return a pattern of words next to names in the languages. It may be empty."""
-    own = guards_of(_BY_LANGUAGE, languages)
-    return "|".join(
-        filter(None, (_ANY.guard.patterns[0], _LISTED.guard.patterns[0], _TABLE.patterns[0], own))
-    )
+    """Return a pattern of words next to names in the languages."""
+    every = (*_IN_ALL, _LISTED, *patterns_of(_BY_LANGUAGE, languages))
+    return "|".join((_TABLE.patterns[0], *(one.guard.patterns[0] for one in every)))
 
 
 def may_name_someone(text: str) -> bool:
     """Return whether a text in any language contains a word that can be next to a name."""
-    every = (_ANY, *patterns_of(_BY_LANGUAGE, _BY_LANGUAGE))
+    every = (*_IN_ALL, *patterns_of(_BY_LANGUAGE, _BY_LANGUAGE))
     return any(names.guard.search(text) for names in every)

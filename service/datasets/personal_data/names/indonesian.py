@@ -17,9 +17,9 @@ _WORD: Final = r"[A-Z][A-Za-z'’]{0,19}"
 SIGNS: Final = r"[A-Z][A-Za-z'’]* [A-Z]"
 """Two capitalized words in a row."""
 _RUN: Final = re.compile(
-    rf"(?<![\w.-]){_WORD}(?: (?:(?:binti?|bt\.?|b\.|a/[lp]) )?{_WORD}){{1,9}}(?![\w-])"
+    rf"(?<![\w.-]){_WORD}(?: (?:(?:bin(?:ti)?|bt\.?|b\.|a/[lp]) )?{_WORD}){{1,9}}(?![\w-])"
 )
-_CHILD_OF: Final = re.compile(r" (?:binti?|bt\.?|b\.|a/[lp])(?= )")
+_CHILD_OF: Final = re.compile(r" (?:bin(?:ti)?|bt\.?|b\.|a/[lp])(?= )")
 _ENDING: Final = re.compile(
     r"(?:wati|yanti|wanti|rianti|yanto|wanto|rianto|ianto|yono|yadi|ningsih|astuti|yati|ullah|uddin|sari(?<!^sari)|andari|wijaya)$"
 )
@@ -51,6 +51,9 @@ _OTHER: Final = re.compile(
     r"|keripik|madu|rumah makan|kue|roti) ?:?\s$",
     re.IGNORECASE,
 )
+_TITLES: Final = frozenset(
+    ("Encik", "Puan", "Cik", "Tuan", "Datuk", "Haji", "Saya", "Pak", "Bapak", "Ibu", "Bu")
+)
 _LEAST_WORDS: Final = 2
 _MOST_WORDS: Final = 5  # of a name
 _MOST_UNKNOWN: Final = 3  # words of a name of which one is known
@@ -66,7 +69,8 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
         before = text[max(start - _BEFORE_CHARS, 0) : start]
         opens = SENTENCE_START.search(before) is not None
         if len(words) <= run.group().count(" ") and len(words) <= _MOST_WORDS:
-            yield run.span()
+            start += len(words[0]) + 1 if words[0] in _TITLES else 0
+            yield start, run.end()
             continue
         if opens and not _may_be_first(words) and _is_name(words[1:], opens=False):
             before += words[0] + " "

@@ -31,6 +31,7 @@ SIGNS: Final = "[ァ-ヺ一-鿿々]{2}"
 _JAPANESE_GAPS: Final = ("", " ", "\u3000")
 _JAPANESE_LABEL: Final = re.compile(
     r"(?:名前|氏名|担当者?|名義|カナ|がな|(?<![商製品社店駅校地])名|[契約申込予約記入報告相談]者|受取人|宛先)(?:[:：は]\s?|\s)$"
+    r"|(?:担当者?|サポート|センター|窓口|(?<!全)[部課係])の$"
 )
 _KATAKANA: Final = re.compile("[ァ-ヺー]+")
 """A run without a space, which is more often a foreign word than a name."""
@@ -62,7 +63,9 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
         return
     tagger = _tagger()
     marks = tagger.parse(text)  # faster than an object for each word
-    if _NAME_FEATURE not in marks and (_PLACE_FEATURE not in marks or "様" not in text):
+    if _NAME_FEATURE not in marks and (
+        _PLACE_FEATURE not in marks or not ("様" in text or "と申" in text)
+    ):
         return
     words = tagger(text)
     run: list[tuple[int, int]] = []
@@ -77,7 +80,9 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
         at = start + len(word.surface)
         # Many family names are places, which no one calls 様.
         if _is_name(word) or (
-            text.startswith("様", at) and _PLACE_FEATURE in word.feature_raw and at - start > 1
+            text.startswith(("様", "と申"), at)
+            and _PLACE_FEATURE in word.feature_raw
+            and at - start > 1
         ):
             if run and not glued and _is_complete(text, run):
                 yield run[0][0], run[-1][1]

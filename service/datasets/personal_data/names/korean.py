@@ -29,8 +29,11 @@ _WORD: Final = re.compile(
     rf"(?<![가-힣])(?:(?:{_LONG_FAMILY})[가-힣]{{1,2}}|[{FAMILIES}][가-힣]{{2}})"
     rf"(?=({_PARTICLES})?(?![가-힣]))"
 )
-SIGNS: Final = rf"[{FAMILIES}][가-힣]{{2}}|{_LONG_FAMILY}|-[A-Za-z][a-z]"
+SIGNS: Final = rf"[{FAMILIES}][가-힣]{{2}}|{_LONG_FAMILY}|-[A-Za-z][a-z]|[가-힣]{{2}} ?(?:님|씨)"
 """A family name with a given name, in Hangul, or the hyphen of a romanized one."""
+_GIVEN: Final = re.compile(
+    r"(?<![가-힣])([가-힣]{2})(?= ?(?:님|씨|양|군)(?![가-힣]{3})|[아야](?=[,!~ ]))"
+)
 _LONG: Final = re.compile(rf"(?:{_LONG_FAMILY})[가-힣]")
 # Endings of given names that are also particles: 설정은 is a name, or "the settings".
 _WEAK: Final = ("은", "나")
@@ -63,6 +66,9 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
             _is_like_name(match.group()) and _is_next_to_person_word(text, start, end)
         ):
             yield start, end
+    for match in _GIVEN.finditer(text):
+        if match[1] in listed("korean", "given"):
+            yield match.span(1)
     if "-" in text:
         for match in _ROMAN.finditer(text):
             yield match.span()

@@ -31,6 +31,8 @@ _RUN: Final = re.compile(
     rf"(?: (?:(?:{_SMALL}) )?{WORD}){{1,5}}"
     r"(?![A-Za-zÀ-ɏḀ-ỿ0-9@&/]|['’][A-Za-zÀ-ɏḀ-ỿ]{2}|[-.][A-Za-zÀ-ɏḀ-ỿ])"
 )
+_INITIALS: Final = re.compile(r"(?: [B-HJ-Z](?![\w.'’&/-])){0,2}")
+"""Initials of the father, after a South Indian name."""
 _INITIAL: Final = re.compile(rf"[A-Z](?<![\w.].)\. ?(?:[A-Z]\. ?)?({WORD})(?![\w@/-]| [A-Z])")
 _BETWEEN: Final = re.compile(rf" (?:{_SMALL})(?= )")
 _BEFORE: Final = re.compile(
@@ -152,10 +154,16 @@ def find_latin_names(text: str) -> Iterator[tuple[int, int]]:
             start += len(words[0]) + 1
             words = words[1:]
         if _is_name(words) and not text.endswith(_THE, 0, start):
-            yield start - 4 * text.endswith("Ma. ", 0, start), end
+            yield start - 4 * text.endswith("Ma. ", 0, start), end_of_initials(text, end)
     for initial in _INITIAL.finditer(text):
         if initial[1] in listed("latin", "family"):
             yield initial.span()
+
+
+def end_of_initials(text: str, end: int) -> int:
+    """Return where a name with the end `end` ends with its initials."""
+    initials = _INITIALS.match(text, end)
+    return initials.end() if initials else end
 
 
 def _is_name(words: Sequence[str]) -> bool:

@@ -14,7 +14,9 @@ from typing import Final
 
 from service.datasets.personal_data.names.word_lists import listed
 
-SIGNS: Final = "[ก-๙]{2} {1,2}[ก-๙]{3}|คุณ|นาง|นาย|พี่|น้อง|ชื่อ|โดย|ทีมงาน|หมอ|ครู|อาจารย์|ป้า|ลุง|ช่าง|ผู้"
+SIGNS: Final = (
+    "[ก-๙]{2} {1,2}[ก-๙]{3}|คุณ|นาง|นาย|พี่|น้อง|ชื่อ|โดย|ทีมงาน|หมอ|ครู|อาจารย์|ป้า|ลุง|ช่าง|ผู้|แอดมิน"
+)
 """Two Thai words with a space between them, or a title."""
 _PAIR: Final = re.compile(r"(?<![ก-๙])([ก-๙]{2,28}) {1,2}(?=([ก-๙]{3,28}))")
 # Words that are written before a given name without a space.
@@ -38,6 +40,14 @@ _SINGLE: Final = re.compile(
     r"(คุณ(?<!ขอบคุณ)|นางสาว|นาย|นาง|พี่|น้อง|ชื่อ|โดย|หมอ|ครู|อาจารย์|ป้า|ลุง|ช่าง|ทีมงาน:|,) ?([ก-๙]{2,28})"
     r"(?: {1,2}(?=([ก-๙]{4,28})))?"
 )
+# Any word is a name after "my name is", after a greeting, or between a title and a particle.
+_CALLED: Final = re.compile(
+    r"(?:(?:ผม|ดิฉัน|ฉัน|หนู|เรา|เขา|เธอ|ลูกค้า|คนไข้|น้อง|ลูก|แฟน|เพื่อน|แม่|พ่อ|พี่|ลูกสาว|ลูกชาย)ชื่อ(?:เล่น)? ?"
+    r"|(?:สวัสดี|ขอบคุณ|เรียน)(?:ค่ะ|ครับ|คะ|นะคะ)? ?(?:คุณ|พี่|น้อง)"
+    r"|(?:พี่|น้อง|คุณ)(?=[ก-๙]{2,8}(?:คะ|ครับ|ค่ะ|ขา)(?![ก-๙]))|แอดมิน(?:ชื่อ)?(?=[ก-๙]{2,8}(?:ตอบ|บริการ|น่ารัก|ค่ะ|คะ|ครับ)))"
+    r"(?!นาย|นาง|คุณ|ด\.|ดร|ลูกค้า|แม่|พ่อ|ลูก|หมอ|ครู|หมา|แมว|สาว|ชาย|ป้า|ลุง|ยาย|ตา(?![ก-๙])|ช่าง|แอด|ทีมงาน|ร้าน|เจ้าของ|มาก|ภาพ|ล่วงหน้า|อะไร|ใคร"
+    r"|เดียวกัน|เดิม|จริง|เล่น|คือ|ว่า|นัก|ผู้|ท่าน|ทุก|คน|น้อง|พี่|สมาชิก|อาจารย์|ผม|ดี|รัก|ที่|ค่ะ|ครับ|คะ|นะ)([ก-๙]{2,20})(?: {1,2}(?=([ก-๙]{4,28})))?"
+)
 # After a label, any two words are a name.
 _LABEL: Final = re.compile(
     r"(?:ชื่อ(?:-(?:นาม)?สกุล)? ?[::]? |(?:ผู้(?:ป่วย|รับ|ส่ง|กู้|จอง|ติดต่อ|สมัคร|แจ้ง)|ลูกค้า|คนไข้) ?[::] ?"
@@ -50,6 +60,7 @@ _PERSON: Final = re.compile(
 _PLACE: Final = re.compile(
     r"(?:ตลาด|ร้าน|โรงเรียน|โรงพยาบาล|โรงแรม|บริษัท|คลินิก|ถนน|ซอย|วัด|อาคาร|หมู่บ้าน|คอนโด|ห้าง|สาขา|มูลนิธิ|ธนาคาร|สถานี|มหาวิทยาลัย|หจก\.|บจก\.)\s?$"
 )
+_LEAST_CALLED: Final = 3
 _BEFORE_CHARS: Final = 24
 _NICKNAME: Final = frozenset({"พี่", "น้อง", "หมอ", "ครู", "ป้า", "ลุง", "ช่าง"})
 _THEN: Final = re.compile(
@@ -68,6 +79,15 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
         before = text[max(start - _BEFORE_CHARS, 0) : start]
         if _is_name(text[start : pair.end(1)], family, before):
             yield start, pair.start(2) + len(family)
+    for called in _CALLED.finditer(text):
+        given = _given_part(called[1], nickname=True)
+        then = None if given else _THEN.search(called[1], _LEAST_CALLED)
+        size = len(given) or (then.start() if then else len(called[1]))
+        family = called[2] and size == len(called[1]) and _family_part(called[2])
+        if family and _family_parts("family_parts", "family_words").search(family):
+            yield called.start(1), called.start(2) + len(family)
+        elif called[1][:size] not in _words():
+            yield called.start(1), called.start(1) + size
     for single in _SINGLE.finditer(text):
         given = _given_part(single[2], nickname=single[1] in _NICKNAME)
         full = given == single[2] and single[3] and _family_part(single[3])

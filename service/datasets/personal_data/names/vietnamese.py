@@ -19,9 +19,12 @@ _UPPER: Final = "A-ZÀ-ÃÈ-ÊÌÍÒ-ÕÙÚÝĂĐĨŨƠƯ" + "".join(map(chr, ra
 _WORD: Final = rf"[{_UPPER}][^\W\d_]{{0,6}}"
 SIGNS: Final = (
     rf"[{_UPPER}][\pL\pN]* [{_UPPER}]"
-    rf"|(?:anh|chị|ông|bà|cô|chú|bác|em|bạn|thầy|sếp|bé|dì|cậu) [{_UPPER}]"
+    rf"|(?i:anh|chị|ông|bà|cô|chú|bác|em|bạn|thầy|sếp|bé|dì|cậu|mình|tôi|con|cháu)(?: là| tên| tên là)? [{_UPPER}]"
 )
 """Two capitalized words in a row."""
+LETTERS: Final = "[\u1ea0-\u1ef9]"
+"""Letters that only Vietnamese has."""
+_LETTERS: Final = re.compile(LETTERS)
 _RUN: Final = re.compile(rf"(?<![\w-]){_WORD}(?: {_WORD}){{1,9}}(?![\w-])")
 _PERSON: Final = re.compile(
     r"(?<!\w)(?:nhân viên|gửi(?: cho)?|anh|chị|cô|chú|bác|ông|bà|em|bé|bạn|cháu|khách(?: hàng)?"
@@ -40,8 +43,8 @@ _PLACE: Final = re.compile(
 )
 # One or two given names after a title, such as "chị Lan".
 _TITLED: Final = re.compile(
-    rf"(?<!\w)(?:[Aa]nh|[Cc]hị|[Ôô]ng|[Bb]à|[Cc]ô|[Cc]hú|[Bb]ác|[Ee]m|[Bb]ạn|[Tt]hầy|[Ss]ếp|[Bb]é|[Dd]ì|[Cc]ậu)"
-    rf" ({_WORD}(?: {_WORD})?)(?![\w-]| {_WORD})"
+    rf"(?<!\w)(?:[Aa]nh|[Cc]hị|[Ôô]ng|[Bb]à|[Cc]ô|[Cc]hú|[Bb]ác|[Ee]m|[Bb]ạn|[Tt]hầy|[Ss]ếp|[Bb]é|[Dd]ì|[Cc]ậu|(?:[Mm]ình|[Tt]ôi|[Cc]on|[Cc]háu)(?= là | tên ))"
+    rf"(?P<is> là| tên(?: là)?)? ({_WORD}(?: {_WORD})?)(?![\w-]| {_WORD})"
 )
 _NOT_TITLED: Final = frozenset({"Quốc", "Văn", "Ngữ", "Em"})
 # Middle names with which any given name counts.
@@ -66,16 +69,22 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
             yield start, run.end()
 
     for called in _TITLED.finditer(text):
-        words = called[1].split(" ")
+        words = called[2].split(" ")
         before = text[max(called.start() - _BEFORE_CHARS, 0) : called.start()]
         if (
             listed("vietnamese", "given").issuperset(words)
             and _NOT_TITLED.isdisjoint(words[:1])
-            and called[1] not in _COUNTRIES
-            and called[1] not in listed("vietnamese", "not_alone")
+            and called[2] not in _COUNTRIES
+            and (called["is"] or called[2] not in listed("vietnamese", "not_alone"))
             and _PLACE.search(before) is None
         ):
-            yield called.span(1)
+            yield called.span(2)
+
+
+def find_written_names(text: str) -> Iterator[tuple[int, int]]:
+    """Yield what `find_names` does, in a text of another language with Vietnamese letters."""
+    if _LETTERS.search(text):
+        yield from find_names(text)
 
 
 def _is_name(words: Sequence[str], *, titled: bool) -> bool:
