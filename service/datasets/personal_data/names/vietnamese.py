@@ -22,8 +22,8 @@ SIGNS: Final = (
     rf"|(?i:anh|chị|ông|bà|cô|chú|bác|em|bạn|thầy|sếp|bé|dì|cậu|mình|tôi|con|cháu)(?: là| tên| tên là)? [{_UPPER}]"
 )
 """Two capitalized words in a row."""
-LETTERS: Final = "[\u1ea0-\u1ef9]"
-"""Letters that only Vietnamese has."""
+LETTERS: Final = "[\u1ea0-\u1ef9]|(?:Bùi|Hoàng|Lê|Ngô|Võ|Vũ|Lý|Đinh|Đoàn|Dương|Lâm|Trương) [A-Z]"
+"""Letters that only Vietnamese has, or a family name that is written in its way."""
 _LETTERS: Final = re.compile(LETTERS)
 _RUN: Final = re.compile(rf"(?<![\w-]){_WORD}(?: {_WORD}){{1,9}}(?![\w-])")
 _PERSON: Final = re.compile(
