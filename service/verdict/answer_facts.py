@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Final, NamedTuple
 
-from service.datasets.personal_data.names import may_hold_names, proper_nouns
+from service.datasets.personal_data.names.japanese import may_hold_names, proper_nouns
 from service.datasets.text.languages import detect
 from service.datasets.text.segments import units, worth
 from service.grading.default_graders import shape_of

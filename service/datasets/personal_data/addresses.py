@@ -39,7 +39,7 @@ _JAPANESE: Final = _addresses(
     {_NUMERAL}(?:丁目|番地?|号|-\d{{1,4}})(?:-?{_NUMERAL}(?:丁目|番地?|号)?){{0,4}}{_JA_BUILDING}
     |(?:〒\ ?\d{{3}}-?\d{{4}}\ {{0,2}})?(?:(?:(?![在于於到住至寄给給])[一-龥]){{1,4}}市
     (?:[一-龥]{{1,3}}区)?|[一-龥]{{1,3}}区)
-    (?!域|間|分|画|別|切)[一-龥ァ-ヶ々][一-龥ぁ-んァ-ヶ々]{{0,9}}\d{{1,4}}
+    (?!域|間|分|画|別|切)[一-龥ァ-ヶ々](?:[一-龥ぁ-んァ-ヶ々]|\d{{1,2}}条){{0,9}}\d{{1,4}}
     (?:丁目|番地?|-\d{{1,4}}-\d{{1,4}})(?:-?\d{{1,4}}(?:番地?|号)?){{0,4}}{_JA_BUILDING}
     |〒\ ?\d{{3}}-?\d{{4}}(?:\ {{0,2}}[一-龥ぁ-んァ-ヶ々\d-]{{4,40}})?""",
 )
@@ -54,9 +54,9 @@ _ZH_PLACES: Final = (
 _CHINESE: Final = _addresses(
     "[0-9][号號弄]",
     rf"""(?:{_ZH_PLACES})(?:[一-龥]{{2,5}}[市州])?(?:[一-龥]{{1,5}}?[区县區縣鎮镇乡鄉])?
-    [一-龥\d]{{1,14}}?(?:路|街|道|巷|弄|胡同|大道|村)(?:[一二三四五六七八九十]段)?\d{{1,5}}(?:[-之]\d{{1,4}})?[号號弄]
-    (?:[一-龥]{{2,8}}(?=[\dA-Z]{{1,4}}[号號栋棟幢座单單楼樓层層室]))?
-    (?:[\dA-Z]{{1,4}}[-\dA-Z]{{0,4}}(?:[号號][楼樓]|号|號|栋|棟|幢|座|单元|室|楼|樓|层|層|房)?(?:之\d)?){{0,5}}""",
+    [一-龥\d]{{1,14}}?(?:路|街|道|巷|弄|胡同|大道|村|里)[东西南北中東]?(?:[一二三四五六七八九十]?段)?\d{{1,5}}(?:[-之]\d{{1,4}})?[号號弄]院?
+    (?:[一-龥]{{2,8}}(?=[\dA-Z]{{1,4}}[号號栋棟幢座单單楼樓层層室期]))?
+    (?:[\dA-Z]{{1,4}}[-\dA-Z]{{0,4}}(?:[号號][楼樓]|期|号|號|栋|棟|幢|座|单元|室|楼|樓|层|層|房)?(?:之\d)?){{0,5}}""",
 )
 _KOREAN: Final = _addresses(
     "로|길|동|번지",
@@ -70,7 +70,8 @@ _KOREAN: Final = _addresses(
 _THAI: Final = _addresses(
     r"ถนน|ถ\.|ตำบล|ต\.|แขวง|เขต|อำเภอ|หมู่",
     r"""(?:(?:คอนโด|อาคาร|หอพัก|หมู่บ้าน)[ก-๙]{0,20}\ )?
-    (?:บ้านเลขที่\ ?|เลขที่\ ?|ห้อง\ ?)?\d{1,4}(?:/\d{1,4})?\ ?
+    (?:(?:ห้อง|ชั้น|ตึก|อาคาร|ยูนิต)\ ?[A-Z]?\d{1,5}(?:/\d{1,4})?\ ){0,3}
+    (?:บ้านเลขที่\ ?|เลขที่\ ?|ห้อง\ ?|ชั้น\ ?)?\d{1,4}(?:/\d{1,4})?\ ?
     (?:(?:หมู่บ้าน|หมู่ที่|หมู่|ม\.|ซอย|ซ\.|ถนน|ถ\.|ตำบล|ต\.|แขวง|อำเภอ|อ\.|เขต|จังหวัด|จ\.|กรุงเทพ|กทม\.?)
     \ ?[ก-๙ฯ\d]{0,30}\ ?(?:\d{1,3}\ )?){2,7}(?:\d{5})?""",
 )
@@ -80,11 +81,13 @@ _VI_REST: Final = (
     r"|Hải\ Phòng|Cần\ Thơ|Sài\ Gòn|TPHCM|HCM)"
 )
 _VIETNAMESE: Final = _addresses(
-    r"đường|phố|phường|quận|huyện|ngõ|hẻm|Phường|Quận|[PQ]\. ?[0-9]|thôn|ấp|xã|TP",
+    r"[Cc]ăn hộ|[Cc]hung cư|đường|phố|phường|quận|huyện|ngõ|hẻm|Phường|Quận|[PQ]\. ?[0-9]|thôn|ấp|xã|TP",
     rf"""(?:(?:[Ss]ố\ (?:nhà\ )?)?\d{{1,4}}[A-Z]?(?:/\d{{1,4}}){{0,3}},?[ ]
     (?:(?:[Nn]gõ|[Nn]gách|[Hh]ẻm|[Kk]iệt)\ \d{{1,4}}(?:/\d{{1,4}}){{0,2}},?\ ){{0,2}}
     (?:(?:[Đđ]ường|[Pp]hố|[Nn]gõ|[Nn]gách|[Hh]ẻm)\ )?
     [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}(?:\ [\wÀ-ỹ]{{1,10}}){{0,4}}
+    |(?:(?:[Cc]ăn\ hộ|[Pp]hòng|[Tt]ầng|[Tt]òa(?:\ nhà)?|[Ll]ô|[Bb]lock|[Cc]hung\ cư|KĐT)\ (?:[A-ZĐÀ-Ỹ\d][\w.À-ỹ-]{{0,10}}\ ?){{1,4}}
+    (?:,\ |(?=,))){{1,4}}(?:\d{{1,4}}\ [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}(?:\ [\wÀ-ỹ]{{1,10}}){{0,3}})?
     |(?:[Tt]hôn|[Ấấ]p|[Xx]óm|[Tt]ổ|[Kk]hu\ phố)\ \d{{1,3}}(?=,\ (?:xã|phường|thị|[Pp]\.)))
     (?:,\ [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}(?:\ [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}){{0,3}}
     (?=,\ (?i:{_VI_REST}))){{0,2}}
@@ -92,14 +95,14 @@ _VIETNAMESE: Final = _addresses(
     (?:,\ [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}(?:\ [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}){{0,2}})?""",
 )
 _INDONESIAN: Final = _addresses(
-    "Jl|Jalan|Jln|Gang|Gg|Komplek|Perum|Desa|Dusun|Kampung|Kp",
-    r"""\b(?:(?:Jl\.?|Jalan|Jln\.?|Gg\.?|Gang|Komplek|Perum(?:ahan)?)
-    \ [A-Z][\w.]{1,20}(?:\ (?:\d,\d|[\w.]{1,20})){0,4}?,?
-    (?:\ (?:[Nn]o\.?|Nomor|Kav\.?|Blok)\ ?[A-Z]{0,2}\d{1,4}[A-Z]?(?:/\d{1,4})?){1,2}
+    "Jl|Jalan|Jln|Gang|Gg|Komp|Perum|Desa|Dusun|Kampung|Kp|Ruko|Apartemen|Cluster|Rusun|Gedung|Menara",
+    r"""\b(?:(?:Jl\.?|Jalan|Jln\.?|Gg\.?|Gang|Komp(?:\.|leks?)|Perum(?:ahan)?|Ruko|Apartemen|Cluster|Rusun(?:awa)?|Gedung|Menara)
+    \ [A-Z][\w.]{1,20}(?:\ (?:\d,\d|[\w.]{1,20})){0,4}?
+    (?:,?\ (?:[Nn]o\.?|Nomor|Kav\.?|Blok|Lt\.?|Lantai|Unit)\ ?[A-Z]{0,2}\d{1,4}[A-Z]?(?:/\d{1,4})?){1,3}
     (?:,?\ (?:RT|RW)[ ./]?\d{1,3}(?:/(?:RW\ ?)?\d{1,3})?){0,2}
     |(?:Desa|Dusun|Kampung|Kp\.)\ [A-Z]\w{1,20}(?:\ [A-Z]\w{1,20}){0,2},?
     (?:\ (?:RT|RW)[ ./]?\d{1,3}(?:/(?:RW\ ?)?\d{1,3})?){1,2})
-    (?:,\ (?:[A-Z][\w.]{1,20})(?:\ [A-Z]\w{1,20}){0,2}){0,5}(?:,?\ \d{5}\b)?""",
+    (?:,\ (?:[A-Z][\w.]{1,20})(?:\ [A-Z]\w{1,20}){0,4}){0,6}(?:,?\ \d{5}\b)?""",
 )
 _EN_STREET: Final = (
     r"(?:Street|St\.?|Road|Rd\.?|Avenue|Ave\.?|Lane|Ln\.?|Drive|Dr\.?|Boulevard|Blvd\.?|Way"
@@ -109,16 +112,20 @@ _EN_STREET: Final = (
 # Parts of addresses in India, Nigeria, the Philippines and Cambodia: a house or flat with its
 # number, the parts of the town, and a word that only parts of towns have, or a PIN code.
 _UNIT: Final = (
-    r"(?:(?:Flat|Suite|House|Plot|Door|Unit|Shop|Room|Block|Blk\.?|Lot|Phase|Tower|Villa|Purok"
+    r"(?:\d{1,3}/F|(?:Flat|Suite|Floor|Level|Rm\.?|House|Plot|Door|Unit|Shop|Room|Block|Blk\.?|Lot|Phase|Tower|Villa|Purok"
     r"|H\.?\ ?No\.?"
     r"|D\.?\ ?No\.?|No\.?)(?:\ ?(?:No\.?|\#))?\ ?[A-Z]{0,2}-?\d[\w/-]{0,11}|\#\ ?\d{1,5}[A-Z]?"
     r"|Block\ [A-Z])"
 )
-_PART: Final = r"[A-Z\d][\w.'’/-]{0,20}(?:\ [A-Z\d][\w.'’/-]{0,20}){0,4}"
+_PART: Final = (
+    r"(?:(?:off|opp\.?|opposite|behind|beside|near|along|after)\ )?[A-Z\d][\w.'’/-]{0,20}"
+    r"(?:\ (?:(?:del|de|of)\ )?[A-Z\d][\w.'’/-]{0,20}){0,4}"
+)
 _TOWN: Final = (
     r"(?:Street|St\.|Road|Rd\.?|Avenue|Ave\.?|Lane|Close|Crescent|Drive|Boulevard|Blvd\.?|Way|Nagar|Marg"
     r"|Colony|Layout|Sector|Apartments?|Residency|Towers?|Estate|Subd\.?|Subdivision|Brgy\.?|Barangay"
-    r"|City|Hills|Cross|Vihar|Enclave|Puram|Society|Chowk|Salai|Phase|Lagos|Abuja|Sangkat|Khan|Gardens?|Village)"
+    r"|City|Hills|Cross|Vihar|Enclave|Puram|Society|Chowk|Salai|Phase|Lagos|Abuja|Sangkat|Khan|Gardens?|Village|District|Kowloon|Hong\ Kong"
+    r"|Jalan|Jln|Lorong|Taman|Persiaran|Kampung)"
 )
 _PIN: Final = r"[1-8]\d{2}\ ?\d{3}"
 _BY_PARTS: Final = rf"""(?<![\w.#-])
@@ -132,10 +139,14 @@ _BY_PARTS: Final = rf"""(?<![\w.#-])
     |(?:Village|Vill\.|At|Near)\ [A-Z][a-z]{{2,20}}),
     (?=[^\n;:?!]{{0,160}}[ -]{_PIN}\b)
     (?:\ {_PART}(?=,|\ ?-|\ {_PIN}),?){{1,7}}(?:\ ?-\ ?|\ ){_PIN}\b
+    |P\.?\ ?O\.?\ Box\ \d{{1,6}}(?:,\ {_PART}){{1,3}}(?:\ \d{{4,6}})?
+    |(?:[A-Z]-?\d{{1,3}}(?:-\d{{1,3}}[A-Z]?){{1,2}},\ {_PART},\ |\d{{1,4}}[A-Z]?,\ )?(?:Jalan|Jln\.?|Lorong|Persiaran|Taman|Kampung)\ {_PART}
+    (?:,\ {_PART}){{0,3}},\ \d{{5}}\ [A-Z][a-z]{{2,15}}(?:\ [A-Z][a-z]{{2,15}}){{0,2}}(?:,\ [A-Z][a-z]{{2,15}}(?:\ [A-Z][a-z]{{2,15}})?)?
     |(?:Brgy\.?|Barangay)\ {_PART},\ (?:[A-Z][a-z]{{2,15}}\ ){{1,2}}City\b
     |(?:Sitio|Purok)\ [A-Z\d]\w{{0,20}},(?=\ (?:Brgy|Barangay|Bgy))(?:\ {_PART},?){{1,5}})"""
 _ENGLISH_PARTS: Final = _addresses(
-    r"(?:Flat|Suite|House|Plot|Door|Unit|Shop|Room|Block|Blk|Lot|Purok|No)\.? ?(?:No\.?"
+    r"[0-9]/F|P\.?O\.? Box|[0-9]{5} [A-Z]"
+    r"|(?:Flat|Suite|Floor|Level|Rm|House|Plot|Door|Unit|Shop|Room|Block|Blk|Lot|Purok|No)\.? ?(?:No\.?"
     r"|#)? ?[A-Z]?-?[0-9]"
     r"|Block [A-Z]|# ?[0-9]{1,5}[A-Z]?,? [A-Z0-9]|[0-9](?:/[A-Z])?, [A-Z]|Sitio|Purok|Brgy"
     r"|Barangay|Village"
@@ -154,7 +165,7 @@ _HINDI: Final = _addresses(
     |(?<![\d/])\d{{1,4}}(?:/\d{{1,4}}){{0,2}}(?=,)
     |(?<!{_DEVANAGARI})(?:ग्राम|गांव|गाँव)\ {_DEVANAGARI}{{2,20}})
     (?=[^\n।?!]{{0,120}}{_HI_TOWN}[^\n।?!]{{0,60}}(?:\d{{6}}|{_HI_TOWN}))
-    (?:,\ {_DEVANAGARI}{{1,20}}(?:\ (?:{_DEVANAGARI}|\d){{1,20}}){{0,4}}?
+    (?:,\ {_DEVANAGARI}{{1,20}}(?:\ (?:{_DEVANAGARI}|[\d.]){{1,20}}){{0,4}}?
     (?=,|\ ?-|\ \d{{6}}|[।\n]|$|\ (?:पर|में|है)\b)){{1,7}}
     (?:\ ?-?\ ?\d{{6}}(?!\d))?""",
 )
@@ -181,11 +192,13 @@ _ENGLISH: Final = _addresses(
     \ [A-Z]{{1,2}}\d[A-Z\d]?\ \d[A-Z]{{2}}\b
     |(?<![\d/])\b\d{{1,5}}(?:/\d{{1,4}})?[A-Z]?
     \ (?:(?:[A-Z][a-z'’.]{{1,20}}|\d{{1,3}}(?:st|nd|rd|th)|[NSEW]\.?)\ ){{1,3}}{_EN_STREET}(?!\w)
-    (?:,?\ (?:Apt|Unit|Suite|Ste|Flat|Floor|\#)\.?\ ?\w{{1,6}})?
+    (?:,?\ (?:(?:Apt|Unit|Suite|Ste|Flat|Floor)\.?\ ?\w{{1,6}}|\#\ ?\w{{1,6}}(?:-\d{{1,4}}\w?)?))?
+    (?:(?:\ [A-Z][a-z]{{1,15}}){{1,4}}(?=,\ Singapore))?
     (?:,\ (?:Brgy\.?|Barangay|Bgy\.?)\ \d{{1,4}}|,\ (?:Brgy\.?|Barangay|Bgy\.?)?
     \ ?[A-Z][A-Za-z.]{{1,20}}(?:\ [A-Z][a-z.]{{1,20}}){{0,2}}){{0,4}}
     (?:,?\ [A-Z]{{2}}\ \d{{5}}(?:-\d{{4}})?
-    |,?\ [A-Z]{{1,2}}\d[A-Z\d]?\ \d[A-Z]{{2}}|(?:,?\ |-)\d{{4,6}}\b)?""",
+    |,?\ [A-Z]{{1,2}}\d[A-Z\d]?\ \d[A-Z]{{2}}|,?\ (?:[A-Z]{{2}}\ )?[A-Z]\d[A-Z]\ ?\d[A-Z]\d
+    |,?\ (?:NSW|VIC|QLD|WA|SA|TAS|ACT|NT)\ \d{{4}}|(?:,?\ |-)\d{{4,6}}\b)?""",
 )
 _EU_TOWN: Final = (
     r"(?:(?:St|S)\.\ )?[A-ZÀ-Ý][\wÀ-ÿ'’-]{1,24}"
@@ -220,7 +233,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "th": (_THAI,),
     "vi": (_VIETNAMESE,),
     "id": (_INDONESIAN,),
-    "ms": (_INDONESIAN,),
+    "ms": (_ENGLISH_PARTS, _INDONESIAN),
     "tl": (_ENGLISH_PARTS, _ENGLISH),
     "en": (_ENGLISH_PARTS, _ENGLISH),
     "hi": (_HINDI,),

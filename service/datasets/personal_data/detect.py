@@ -15,7 +15,6 @@ from service.datasets.personal_data import (
     credentials,
     emails_and_ips,
     labeled,
-    names,
     national_ids,
 )
 from service.datasets.personal_data.addresses import address_signs, find_addresses
@@ -29,20 +28,23 @@ from service.datasets.personal_data.emails_and_ips import (
 from service.datasets.personal_data.kinds import CustomKinds, re2_options
 from service.datasets.personal_data.labeled import find_labeled
 from service.datasets.personal_data.model_findings import key_of
-from service.datasets.personal_data.names import (
-    find_names,
-    find_names_by_pattern,
-    may_hold_names,
-    may_name_someone,
-    name_signs,
-)
-from service.datasets.personal_data.names_by_list import (
+from service.datasets.personal_data.names.by_list import (
     contains_listed_name,
-    find_latin_names,
     find_listed_names,
     is_public,
     listed_name_signs,
 )
+from service.datasets.personal_data.names.by_pattern import (
+    find_names_by_pattern,
+    may_name_someone,
+    name_signs,
+)
+from service.datasets.personal_data.names.japanese import (
+    find_names,
+    japanese_signs,
+    may_hold_names,
+)
+from service.datasets.personal_data.names.latin import find_latin_names
 from service.datasets.personal_data.national_ids import NATIONAL_IDS, NationalId, find_passports
 from service.datasets.personal_data.phones import (
     CARD,
@@ -102,7 +104,7 @@ def _sign_patterns(languages: tuple[str, ...]) -> list[tuple[Any, list[str]]]:
         "secrets": credentials.SIGNS,
         "listed_names": listed_name_signs(languages),
         "announced_names": name_signs(languages),
-        "japanese_names": names.japanese_signs(languages),
+        "japanese_names": japanese_signs(languages),
         "emails": emails_and_ips.EMAIL_SIGNS,
         "addresses": address_signs(languages),
         "ip_addresses": emails_and_ips.IP_SIGNS,

@@ -18,7 +18,7 @@ from service.datasets.personal_data.characters import ASCII, decode_hidden, to_a
 from service.datasets.personal_data.detect import Found, spellings, without_overlap
 from service.datasets.personal_data.emails_and_ips import hidden_emails, may_hide_email, plain_email
 from service.datasets.personal_data.kinds import KINDS, SPELLED, Literals
-from service.datasets.personal_data.names import count_names, find_name_words
+from service.datasets.personal_data.names.japanese import count_names, find_name_words
 
 # Converts to ASCII and uppercase. Each character maps to exactly one character.
 _FOLD = (

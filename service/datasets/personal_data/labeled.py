@@ -173,7 +173,7 @@ _LABELED: Final = (
     ),
     _Labeled(
         "address",
-        r"(?:\baddress|地址|住所|お届け先|配送先|ที่อยู่|địa chỉ|\balamat|पता|주소|배송지|ঠিকানা"
+        r"(?:\baddress|地址|住所|お届け先|配送先|ที่อยู่|địa chỉ|\balamat|पता|주소|배송지|ঠিকানা|முகவரி"
         r"|العنوان|အာသယ်|လိပ်စာ|អាសយដ្ឋាន"
         r"|adresse|anschrift|dirección|endereço|tirahan|lieferadresse)"
         r"(?: \([^()\d]{1,20}\))?[\"']?[:：=]",

@@ -15,7 +15,7 @@ from service.datasets.personal_data.detect import Found, find_all, may_hold_pers
 from service.datasets.personal_data.kinds import CustomKinds, RedactMode
 from service.datasets.personal_data.known_values import KnownFound, KnownValues, Value, keep_longest
 from service.datasets.personal_data.marks import Mark, escape
-from service.datasets.personal_data.names import NamePart, NameParts, is_part
+from service.datasets.personal_data.names.parts import NamePart, NameParts, is_part
 from service.datasets.rows.conversation import Conversation, split_row
 from service.datasets.text.languages import UNKNOWN, detect
 

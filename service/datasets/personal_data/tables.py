@@ -11,7 +11,9 @@ from typing import Final, NamedTuple
 
 _MARKS: Final = ("\t", "|", ";", ",")
 _CELLS: Final = {
-    mark: re.compile(rf"""\s*(?:"([^"\n]*)"|'([^'\n]*)'|([^{re.escape(mark)}\n]*))""")
+    mark: re.compile(
+        rf"""\s*(?:\*\*(?!\*))?(?:"([^"\n]*)"|'([^'\n]*)'|([^{re.escape(mark)}\n]*))"""
+    )
     for mark in _MARKS
 }
 _RULE: Final = re.compile(r"[\s|:+=-]*")
@@ -59,8 +61,9 @@ def _header(text: str, start: int, end: int) -> tuple[str, list[str]]:
     for mark in _MARKS:
         if mark in text[start:end]:
             names = [text[a:b] for a, b in _cells(text, start, end, mark)]
-            if len(names) > 1 and all(
-                _HEADER.fullmatch(name) and len(name.split()) <= _MOST_WORDS for name in names
+            named = [name for name in names if name or mark != "|"]
+            if len(named) > 1 and all(
+                _HEADER.fullmatch(name) and len(name.split()) <= _MOST_WORDS for name in named
             ):
                 return mark, names
     return "", [""]
@@ -69,17 +72,18 @@ def _header(text: str, start: int, end: int) -> tuple[str, list[str]]:
 def _cells(text: str, start: int, end: int, mark: str) -> list[tuple[int, int]]:
     """Return the positions of the cells of a line, without spaces and quotation marks."""
     if mark == "|":
-        start += len(text[start:end]) - len(text[start:end].lstrip(" |"))
-        end = start + len(text[start:end].rstrip(" |"))
+        line = text[start:end]
+        end -= line.endswith("|")
+        start += len(line) - len(line.lstrip().removeprefix("|"))
     cells: list[tuple[int, int]] = []
     while start <= end and (cell := _CELLS[mark].match(text, start, end)):
         first, last = cell.span(cell.lastindex or 0)
-        cells.append((first, first + len(text[first:last].rstrip())))
+        cells.append((first, first + len(text[first:last].rstrip().removesuffix("**"))))
         start = text.find(mark, cell.end(), end) + 1 or end + 1
     return cells
 
 
 def _named(text: str, names: list[str], cells: list[tuple[int, int]]) -> Iterator[Cell]:
     for name, (start, end) in zip(names, cells, strict=False):
-        if end - start > (3 if text[start : start + 1].isascii() else 1):
+        if name and end - start > (3 if text[start : start + 1].isascii() else 1):
             yield Cell(_JOINED.sub(" ", name), start, end)

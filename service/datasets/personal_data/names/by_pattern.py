@@ -1,174 +1,26 @@
-"""Finds names of persons by context.
+"""Finds names of persons by context: titles and phrases that announce a name, in each language.
 
-Japanese names are found with MeCab and UniDic: a name counts only if a family name and a given name
-are adjacent, or if a title follows (田中様, 鈴木部長). In other languages, patterns of titles and
-phrases announce a name. Word taggers for these have too many false positives, as measured in
-`docs/data-sets.md`. `NameParts` finds parts of a full name elsewhere in its row: `Hi Arjun!`.
+Word taggers have too many false positives, as measured in `docs/data-sets.md`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import mmap
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
 from itertools import chain
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from service.datasets.personal_data.kinds import (
     UNKNOWN,
     GuardedPattern,
-    guards_of,
+    Guards,
     patterns_of,
 )
-from service.datasets.personal_data.names_by_list import (
-    EATERIES,
-    KOREAN_FAMILIES,
-    ZH_FAMILY,
-    find_latin_names,
-)
-
-_TITLES = frozenset(
-    [
-        *("様", "さま", "さん", "氏", "君", "くん", "ちゃん", "殿", "夫妻", "夫人"),
-        *("先生", "医師", "教授", "社長", "部長", "課長", "係長", "店長", "院長"),
-    ]
-)
-_NAME_FEATURE: Final = "人名"
-_PLACE_FEATURE: Final = "地名"
-# MeCab's output format: for each word, only the field in which the dictionary marks names.
-_ONLY_MARKS: Final = '-O "" -F "%f[2] " -U "%f[2] " -E ""'
-SIGNS: Final = "[ァ-ヺ一-鿿々]{2}"
-"""Characters that are used in Japanese names."""
-_JAPANESE_GAPS: Final = ("", " ", "\u3000")
-_JAPANESE_LABEL: Final = re.compile(
-    r"(?:名前|氏名|担当者?|名義|カナ|がな|(?<![商製品社店駅校地])名|[契約申込予約記入報告相談]者|受取人|宛先)(?:[:：は]\s?|\s)$"
-)
-_KATAKANA: Final = re.compile("[ァ-ヺー]+")
-"""A run without a space, which is more often a foreign word than a name."""
-_CLAUSE_START: Final = re.compile("(?:^|[。、!！?？\\n]|[たの])$")
-_IS_I: Final = re.compile("(?:です|でございます)(?:[。、!！\\n]|が|けど|$)")
-_IN_CHINESE: Final = "[ぁ-ゖァ-ヺ]|様|氏名|〒|丁目|番地|電話番号|生年月日|社員番号|保護者|児童|御中"
-"""Parts of Japanese texts that have hardly any kana."""
-_HAS_KANJI_OR_KATAKANA = re.compile(SIGNS)
-
-
-def may_hold_names(text: str) -> bool:
-    """Return whether a text has characters that are used in Japanese names."""
-    return _HAS_KANJI_OR_KATAKANA.search(text) is not None
-
-
-def japanese_signs(languages: Iterable[str]) -> str:
-    """Return a pattern that texts with Japanese names match. It may be empty."""
-    if "ja" in languages:
-        return SIGNS
-    return "" if _MAY_BE_JAPANESE.isdisjoint(languages) else _IN_CHINESE
-
-
-_MAY_BE_JAPANESE: Final = frozenset({UNKNOWN, "zh-Hans", "zh-Hant"})
-
-
-def find_names(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the positions of names in a Japanese text: `text[start:end]`, without the title."""
-    if not may_hold_names(text):
-        return
-    tagger = _tagger()
-    marks = tagger.parse(text)  # faster than an object for each word
-    if _NAME_FEATURE not in marks and (_PLACE_FEATURE not in marks or "様" not in text):
-        return
-    words = tagger(text)
-    run: list[tuple[int, int]] = []
-    at = 0
-    for word in words:
-        start = text.find(word.surface, at)
-        if start < 0:  # the tagger changed the spelling
-            run = []
-            continue
-        # A space may be between the parts of a name, and before a title.
-        glued = bool(run) and text[run[-1][1] : start] in _JAPANESE_GAPS
-        at = start + len(word.surface)
-        # Many family names are places, which no one calls 様.
-        if _is_name(word) or (
-            text.startswith("様", at) and _PLACE_FEATURE in word.feature_raw and at - start > 1
-        ):
-            if run and not glued and _is_complete(text, run):
-                yield run[0][0], run[-1][1]
-            run = [*run, (start, at)] if glued else [(start, at)]
-            continue
-        titled = glued and word.surface in _TITLES and text[run[0][0] - 1 : run[0][0]] != "@"
-        if run and (titled or _is_complete(text, run)):
-            yield run[0][0], run[-1][1]
-        run = []
-    if run and _is_complete(text, run):
-        yield run[0][0], run[-1][1]
-
-
-def _is_complete(text: str, run: Sequence[tuple[int, int]]) -> bool:
-    """Return whether words are a family and a given name, or one of them where a name must be."""
-    start, end = run[0][0], run[-1][1]
-    return (
-        (len(run) > 1 and _KATAKANA.fullmatch(text, start, end) is None)
-        or text.startswith(("と申", "と言います"), end)
-        or (
-            end - start > 1
-            and _IS_I.match(text, end) is not None
-            and _CLAUSE_START.search(text, max(start - 1, 0), start) is not None
-        )
-        or _JAPANESE_LABEL.search(text, max(start - 8, 0), start) is not None
-    )
-
-
-def find_name_words(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the position of each word that the dictionary marks as a name: `text[start:end]`."""
-    at = 0
-    for word in _tagger()(text):
-        start = text.find(word.surface, at)
-        if start < 0:
-            continue
-        at = start + len(word.surface)
-        if _is_name(word):
-            yield start, at
-
-
-def _is_name(word: Any) -> bool:
-    """Return whether the dictionary marks a word as a name."""
-    # Parsing a word's features is slow, and few words are names.
-    return _NAME_FEATURE in word.feature_raw and word.feature.pos3 == _NAME_FEATURE
-
-
-def proper_nouns(text: str) -> Iterator[str]:
-    """Yield each word of a Japanese text that the dictionary marks as a name of anything."""
-    for word in _tagger()(text):
-        if word.feature.pos2 == "固有名詞":
-            yield word.surface
-
-
-def count_names(name: str) -> int:
-    """Count the words of a name, such as two for a family name and a given name."""
-    return sum(1 for _ in find_name_words(name))
-
-
-@lru_cache(maxsize=1)
-def _tagger() -> Any:
-    import fugashi  # type: ignore[import-untyped]
-    import unidic_lite  # type: ignore[import-untyped]
-
-    _check_room(Path(unidic_lite.DICDIR))
-    return fugashi.Tagger(_ONLY_MARKS)  # finds unidic-lite automatically
-
-
-def _check_room(folder: Path) -> None:
-    """Raise OSError if the memory limit leaves no room for a dictionary.
-
-    MeCab would report a missing file instead.
-    """
-    with contextlib.ExitStack() as opened:
-        for name in ("sys.dic", "matrix.bin"):
-            file = opened.enter_context((folder / name).open("rb"))
-            opened.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-
+from service.datasets.personal_data.names import chinese, korean
+from service.datasets.personal_data.names.alone import is_given
+from service.datasets.personal_data.names.indonesian import EATERIES
+from service.datasets.personal_data.names.latin import find_latin_names
+from service.datasets.personal_data.tables import find_cells
 
 _CAP: Final = r"[A-ZÀ-ÖØ-ÞĆČĐĞİŁŚŠŞŻŽ][a-zà-öø-ÿĀ-žA-Z'’-]{1,20}"
 _NOT_NAMES: Final = (
@@ -178,14 +30,17 @@ _NOT_NAMES: Final = (
     r"|Solutions|Technologies|Enterprises|Trading|Payable|Receivable|World|All|Everyone|Folks|Friends"
     r"|Guys|Valued|Bean|Doubtfire|Strange|Seuss|Both|Sales|Desk|Center|Centre|Form|Number|Details|Information|Admin|Looking|Very"
     r"|Financial|Operating|Technology|Justice|Minister|Officer"
+    r"|CV|PT|UD|PD|Firma|Toko|Koperasi|Yayasan|Guru|Polisi|Presiden|Dokter|Dosen|Lurah|Camat|Kasir|Satpam|Bos"
+    r"|Hakim|Menteri|Gubernur|Bupati|Direktur|Kepala|Kawin|Sekalian|Tani|Haji|RT|RW"
     r"|Mr|Mrs|Ms|Dr|Prof|Who|Bapak|Ibu|Pak|Bu|Saudara|Kota|Negara|Pertiwi|Mayor|Hall|Not|The|A|An|In|On|At)\b)"
 )
 _MORE: Final = (
     rf"(?:(?: [A-Z]\.)? (?:(?:de la|dela|de los|delos|del|de|da|van der|van|von|bin|binti) )?"
     rf"{_NOT_NAMES}{_CAP})"
 )
-_NAME: Final = rf"(?:Ma\. )?{_NOT_NAMES}{_CAP}{_MORE}{{0,3}}"
-_FULL_NAME: Final = rf"(?:Ma\. )?{_NOT_NAMES}{_CAP}{_MORE}{{1,3}}"
+_INITIALS: Final = r"(?: [B-HJ-Z](?![\w.'’&/-])){0,2}"
+_NAME: Final = rf"(?:Ma\. |(?:[A-Z]\.? ){{1,2}})?{_NOT_NAMES}{_CAP}{_MORE}{{0,3}}{_INITIALS}"
+_FULL_NAME: Final = rf"(?:Ma\. |(?:[A-Z]\.? ){{1,2}})?{_NOT_NAMES}{_CAP}{_MORE}{{1,3}}{_INITIALS}"
 
 _VI_WORD: Final = r"[A-ZĐĂÂÊÔƠƯÀ-ÝẠ-Ỹ][a-zà-ýđăơưạ-ỹ]{0,6}"
 _VI_FAMILY: Final = (
@@ -195,9 +50,8 @@ _VI_FAMILY: Final = (
 )
 
 _ZH_GIVEN: Final = r"(?![先小女老经經])[一-龥]{1,2}"
-_ZH_TITLE: Final = r"(?:先生|女士|小姐|老师|老師|经理|經理|太太|同学|同學|医生|醫生|教授|主任)"
 
-_KO_FAMILY: Final = rf"(?:남궁|황보|선우|[{KOREAN_FAMILIES}])"
+_KO_FAMILY: Final = rf"(?:남궁|황보|선우|[{korean.FAMILIES}])"
 _KO_NOT: Final = r"(?![가-힣]{2}자|고객사|임직원|한국인|여러분|우리들|이분들|조합원|전문가)"
 _KO_NAME: Final = rf"{_KO_NOT}{_KO_FAMILY}[가-힣]{{2}}"
 
@@ -244,6 +98,7 @@ _RELATIVES: Final = (
 _PARTIES: Final = (
     "beneficiary|payee|claimant|borrower|guarantor|nominee|policyholder|account holder"
 )
+_KM_WORD: Final = "(?!និង|អ្នក|គឺ|សូម|ខ្ញុំ|ដែល|មាន|ជា|អាច|បាន|នៅ)[ក-៓]{3,12}"
 _KM_NAME: Final = r"(?!និង|អ្នក|គឺ|សូម)[ក-៓]{2,12} [ក-៓]{2,14}(?![ក-៓])"
 
 _ENGLISH: Final = GuardedPattern(
@@ -282,13 +137,16 @@ _ANY: Final = GuardedPattern(
     r"(?:^|[:,;] ?|\n)[\"']?([^\Wa-z\d_][^\s\d<>@:,;\"]{0,24}(?: [^\s\d<>@:,;\"]{1,24}){1,3}"
     r"|[^\x00-\x7f]{2,12})[\"']? ?(?=<[^\s<>@]+@)",
 )
+_IN_ALL: Final = (_ANY, _ENGLISH)
 # Names in lists and tables, in a text of any language.
 _LIST_OF_PERSONS: Final = (
     "Attendees|Participants|Apologies|Invitees|Witnesses|Peserta rapat|Asistentes|Participantes"
     "|Teilnehmer(?:innen)?|Anwesend|Présents|Excusés"
 )
 _PERSON_COLUMN: Final = (
-    "name|employee|customer|patient|student|tenant|member|guest|passenger|staff|teacher|owner|driver|nama|karyawan|siswa|nombre|nom"
+    "name|employee|customer|patient|student|tenant|member|guest|passenger|staff|teacher|owner|driver|insured|holder"
+    "|applicant|beneficiary|contact|agent|assignee|reporter|requester|nurse|doctor|rider|guardian|parent|candidate"
+    "|attendee|participant|recipient|sender|buyer|seller|nama|karyawan|siswa|nombre|nom"
     "|nome|cliente|client|mitarbeiter(?:in)?|kunde|họ tên|họ và tên"
 )
 _LIST_NAME: Final = (
@@ -303,19 +161,24 @@ _LISTED: Final = GuardedPattern(
     rf"| & ){_LIST_NAME}){{0,30}})(?=[.\n;(]|$)",
 )
 _OF_PERSONS: Final = re.compile(
-    rf"^\s*(?:(?:full|first|last|customer|employee|patient"
-    rf"|student) )?(?:{_PERSON_COLUMN})(?: name)?\s*$",
+    rf"(?:(?:full|first|last|customer|employee|patient"
+    rf"|student) )?(?:{_PERSON_COLUMN})(?: name)?",
     re.IGNORECASE,
 )
-_TABLE_HEAD: Final = re.compile(r"^\|?[^\n|]*\|[^\n]*\n\|?[ :-]*-[ :|-]*\n", re.MULTILINE)
-_TABLE_SIGN: Final = rf"(?i:\|\s*(?:[a-z]+ )?(?:{_PERSON_COLUMN})(?: name)?\s*\|)"
-_TABLE_ROW: Final = re.compile(r"^[^\n|]*\|[^\n]*$", re.MULTILINE)
+_TABLE: Final = Guards(
+    rf"(?im:(?:^|[|,;\t])[*\"' ]*(?:[a-z]+[ _])?(?:{_PERSON_COLUMN})(?:[ _]?name)?[*\"' ]*(?:$|[|,;\t]))"
+)
+"""The header of a column for persons."""
 _AR: Final = "[ء-ي]{2,14}"
 _AR_GIVEN: Final = (
     "خالد|محمد|أحمد|احمد|علي|عمر|عثمان|حسن|حسين|سعيد|سعد|فهد|فيصل|سلطان|ناصر|ماجد|يوسف|إبراهيم|عبد|عبدالله|عبدالرحمن|طارق|وليد"
     "|سامي|زياد|كريم|رامي|محمود|مصطفى|نورة|فاطمة|مريم|عائشة|سارة|ليلى|هدى|منى|أمل|ريم|هند|نوال|سلمى|دانة|لطيفة|حصة|رنا|رانيا|دينا|هالة|زينب"
 )
 _AR_NAME: Final = rf"{_AR}(?: (?:بن|بنت|آل|عبد|أبو))? {_AR}(?![ء-ي])"
+_TA_WORD: Final = "(?!ஐயா|அம்மா|சார்|நண்ப|வாடிக்கை|உங்கள்|எங்கள்|அனைவ|மிக்க|நான்|என்)[஀-௿]{3,20}"
+_TA_NAME: Final = (
+    rf"(?:{_TA_WORD}\. )?{_TA_WORD}(?: (?!அவர்|ஆகும்|என|எனக்|பேசு|வணக்|மற்றும்){_TA_WORD})?(?![஀-௿])"
+)
 _BN_NAME: Final = "[ঀ-৺]{2,16} [ঀ-৺]{2,16}(?: (?:খাতুন|বেগম|ইসলাম|রহমান|হোসেন|আক্তার))?(?![ঀ-৺])"
 
 
@@ -333,16 +196,19 @@ def _european(*, titles: str, told: str, labels: str, relatives: str) -> tuple[G
 _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "ar": (
         GuardedPattern(
-            "سم|أنا |انا |معك|تحياتي|السيد|دكتور|أستاذ|عميل|مريض",
+            "مرحبا|أهلا|يا |سم|أنا |انا |معك|تحياتي|السيد|دكتور|أستاذ|عميل|مريض",
             rf"(?:أنا|انا|معك|معكم|تحياتي،?) ((?:{_AR_GIVEN})(?! الله)(?: (?:بن|عبد"
             rf"|أبو))?(?: {_AR}){{0,2}} ال[ء-ي]{{3,12}})",
             rf"(?:اسمي|(?:ال)?(?:سيد|دكتور|أستاذ|مهندس|عميل|مريض)ة?"
             rf"|(?:ال)?اسم(?: الكامل)? ?[::]) ({_AR_NAME})",
+            rf"(?:أنا|انا|اسمي|معك|(?:مرحبا|أهلا)ً?(?: يا)?|يا|(?:ال)?(?:سيد|دكتور|أستاذ|مهندس|آنس)ة?)،? ({_AR_GIVEN})"
+            r"(?! الله)(?![ء-ي])",
         ),
     ),
     "bn": (
         GuardedPattern(
             "নাম|জনাব|গ্রাহক|বেগম|রোগী",
+            r"(?:আমার নাম) ([ঀ-৺]{2,16})(?=[,।]| বলছি)",
             rf"(?:আমার নাম|জনাবা?|গ্রাহক|নাম ?[::]|মিসেস|ডা\.|ডাঃ|রোগী) ({_BN_NAME})",
         ),
     ),
@@ -359,7 +225,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
         relatives="[Mm]eine?[mnrs]? (?:Frau|Mann|Tochter|Sohn|Mutter|Vater|Schwester|Bruder)",
     ),
     "fr": _european(
-        titles="Monsieur|Madame|Mademoiselle",
+        titles=r"Monsieur|Madame|Mademoiselle|M\.|Mme|Mlle|Me",
         told="m['’]appelle|[Mm]on nom est",
         labels="Cliente?|Patiente?|Nom|Destinataire",
         relatives="(?:mon|ma) (?:mari|femme|fille|fils|mère|père|sœur|frère|conjointe?|collègue)",
@@ -471,15 +337,26 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     ),
     "km": (
         GuardedPattern(
-            "អតិថិជន|ឈ្មោះ|៖|លោក|អ្នកស្រី|កញ្ញា",
+            "សួស្តី|ជម្រាបសួរ|បង|អ្នកគ្រូ|អតិថិជន|ឈ្មោះ|៖|លោក|អ្នកស្រី|កញ្ញា",
             rf"(?:(?:ខ្ញុំ|អតិថិជន|គាត់|នាង)ឈ្មោះ|ឈ្មោះ(?:របស់ខ្ញុំ|អតិថិជន|អ្នកទទួល)?(?:គឺ|៖|:)|(?<=\d )ឈ្មោះ"
             rf"|(?:អតិថិជន|អ្នកទទួល)៖?|លោកស្រី|លោក|អ្នកស្រី|កញ្ញា) ({_KM_NAME})",
+            rf"(?:(?:ខ្ញុំ|គាត់|នាង|កូន)ឈ្មោះ|(?:សួស្តី|ជម្រាបសួរ|អរគុណ)(?:បង|លោក|អ្នកស្រី)|បង(?:ស្រី|ប្រុស)"
+            rf"|លោកគ្រូ|អ្នកគ្រូ) ?({_KM_WORD})(?= |។|,|$)",
+        ),
+    ),
+    "ta": (
+        GuardedPattern(
+            "பெயர்|வணக்கம்|நான் |திரு|நன்றி|டாக்டர்|வாடிக்கையாளர்|நோயாளி|அன்புள்ள",
+            rf"(?:என்(?:னுடைய)? பெயர்|(?:[஀-௿]{{2,12}} )?பெயர்[:：]|(?:வாடிக்கையாளர்|நோயாளி|பெறுநர்|அனுப்புநர்)[:：]"
+            rf"|(?<![஀-௿])(?:திருமதி|திரு|செல்வி|டாக்டர்|ஆசிரியர்)\.?) ?({_TA_NAME})",
+            rf"(?:வணக்கம்|நன்றி|அன்புள்ள) ({_TA_WORD}(?: {_TA_WORD})?)(?=[,!.])",
+            rf"நான் ({_TA_WORD}(?: {_TA_WORD})?)(?= பேசுகிறேன்|,)",
         ),
     ),
     "zh": (
         GuardedPattern(
-            _ZH_TITLE,
-            rf"({ZH_FAMILY}{_ZH_GIVEN})(?={_ZH_TITLE}(?![一-龥]{{0,2}}(?:活动|花)))",
+            chinese.TITLE,
+            rf"({chinese.FAMILY}{_ZH_GIVEN})(?={chinese.TITLE}(?![一-龥]{{0,2}}(?:活动|花)))",
         ),
     ),
 }
@@ -497,153 +374,37 @@ def find_names_by_pattern(text: str, languages: Iterable[str]) -> Iterator[tuple
     for listed in _LISTED.finditer(text):
         for name in _IN_LIST.finditer(text, *listed.span(1)):
             yield name.span()
-    yield from _names_in_table(text)
-    for names in (_ANY, *patterns_of(_BY_LANGUAGE, languages)):
+    yield from _names_in_tables(text)
+    for names in dict.fromkeys((*_IN_ALL, *patterns_of(_BY_LANGUAGE, languages))):
         for match in names.finditer(text):
             yield match.span(match.lastindex or 0)
 
 
-def _names_in_table(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the names in the columns for persons of a Markdown table.
+def _names_in_tables(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the names in the columns for persons of tables.
 
     A column with a name that a list has is full of names.
     """
-    head = _TABLE_HEAD.search(text)
-    if head is None:
-        return
-    rows = list(_TABLE_ROW.finditer(text, head.end()))
-    for column, title in enumerate(head[0].partition("\n")[0].split("|")):
-        if _OF_PERSONS.search(title):
-            cells = [cell for row in rows if (cell := _cell(row, column))]
-            if any(next(find_latin_names(text[start:end]), None) for start, end in cells):
-                yield from (span for span in cells if _IN_LIST.fullmatch(text, *span))
-
-
-def _cell(row: re.Match[str], column: int) -> tuple[int, int] | None:
-    """Return the position of the text in a column of a row, if it has the column."""
-    cells = row[0].split("|")
-    if column >= len(cells):
-        return None
-    start = row.start() + len("|".join(cells[:column])) + min(column, 1)
-    start += len(cells[column]) - len(cells[column].lstrip())
-    return start, start + len(cells[column].strip())
+    columns: dict[str, list[tuple[int, int]]] = {}
+    for cell in find_cells(text) if _TABLE.search(text) else ():
+        if _OF_PERSONS.fullmatch(cell.header):
+            columns.setdefault(cell.header, []).append((cell.start, cell.end))
+    for cells in columns.values():
+        given = [span for span in cells if is_given(text[slice(*span)])]
+        full = any(next(find_latin_names(text[start:end]), None) for start, end in cells)
+        if full or len(given) * 2 > len(cells):
+            yield from given
+        if full:
+            yield from (span for span in cells if _IN_LIST.fullmatch(text, *span))
 
 
 def name_signs(languages: Iterable[str]) -> str:
-    """Return a pattern of words next to names in the languages. It may be empty."""
-    own = guards_of(_BY_LANGUAGE, languages)
-    return "|".join(
-        filter(None, (_ANY.guard.patterns[0], _LISTED.guard.patterns[0], _TABLE_SIGN, own))
-    )
+    """Return a pattern of words next to names in the languages."""
+    every = (*_IN_ALL, _LISTED, *patterns_of(_BY_LANGUAGE, languages))
+    return "|".join((_TABLE.patterns[0], *(one.guard.patterns[0] for one in every)))
 
 
 def may_name_someone(text: str) -> bool:
     """Return whether a text in any language contains a word that can be next to a name."""
-    every = (_ANY, *patterns_of(_BY_LANGUAGE, _BY_LANGUAGE))
+    every = (*_IN_ALL, *patterns_of(_BY_LANGUAGE, _BY_LANGUAGE))
     return any(names.guard.search(text) for names in every)
-
-
-_SPACELESS: Final = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
-_HANGUL: Final = re.compile("[가-힣]{3,4}")
-_HAN_OR_KANA: Final = re.compile("[々-〇ぁ-ヿ㐀-鿿]{2,8}")
-_JA_TITLE: Final = "様|さま|さん|氏|くん|君|ちゃん|殿|先生|部長|課長|社長"
-_KO_TITLE: Final = "고객님|선생님|과장님|부장님|대리님|님|씨|군|양|아(?![가-힣])|야(?![가-힣])"
-_NEXT_WORD: Final = re.compile(r" ([^\W\d_]{2,})")
-_GREETINGS: Final = "Hi|Hello|Hey|Dear|Thanks|Thank you,|Mr|Ms|Halo|Hai|Chào|Bonjour|Hola"
-_GREETING: Final = "(?:" + "|".join(f"(?<={word} )" for word in _GREETINGS.split("|")) + ")"
-_LEAST_THAI: Final = 3
-
-
-class NamePart(NamedTuple):
-    """A part of the full name `full` at `text[start:end]`."""
-
-    full: str
-    start: int
-    end: int
-
-
-class NameParts:
-    """Finds parts of full names in the texts of a row.
-
-    A part that also occurs in the row in lowercase is an ordinary word (`Mark the box`), and counts
-    as a name only after a greeting (`Hi Mark`).
-    """
-
-    def __init__(self, names: Sequence[str], texts: Sequence[str]) -> None:
-        words = {word for text in texts for word in re.findall(r"[^\W\d_]+", text)}
-        self._patterns = [
-            (name, re.compile(pattern)) for name in names for pattern in _patterns(name, words)
-        ]
-
-    def find(self, text: str) -> list[NamePart]:
-        """Return the parts of names in a text."""
-        return [
-            NamePart(name, *match.span())
-            for name, pattern in self._patterns
-            for match in pattern.finditer(text)
-            if not _begins_another(text, match, name)
-        ]
-
-
-def is_part(name: str, other: str) -> bool:
-    """Return whether a name is part of another one."""
-    if _SPACELESS.search(name):
-        return name != other and name in other
-    return {*name.split()} < {*other.split()}
-
-
-def _begins_another(text: str, match: re.Match[str], name: str) -> bool:
-    """Return whether a word of a name begins another name, such as the Hà of Hà Nội."""
-    following = _NEXT_WORD.match(text, match.end())
-    return (
-        match.group() in name.split()
-        and following is not None
-        and following[1][0].isupper()
-        and following[1] not in name.split()
-    )
-
-
-def _patterns(name: str, words: set[str]) -> Iterator[str]:
-    parts = name.split()
-    if len(parts) > 1:
-        yield from _word_patterns(parts, words)
-    elif _HANGUL.fullmatch(name):
-        yield rf"(?<![가-힣]){name[-2:]}(?= ?(?:{_KO_TITLE}))"
-    elif _HAN_OR_KANA.fullmatch(name):
-        before = r"(?<![々-〇ァ-ヿ㐀-鿿])"
-        family = "|".join(re.escape(name[:end]) for end in range(min(len(name), 5), 0, -1))
-        yield rf"{before}(?:{family})(?={_JA_TITLE}|{_ZH_TITLE})"
-        yield rf"{name[0]}(?={_ZH_TITLE})"
-        given = "|".join(re.escape(name[at:]) for at in range(1, len(name) - 1))
-        if given:
-            yield rf"(?:{given})(?={_JA_TITLE}|{_ZH_TITLE})"
-            yield rf"(?:(?<![㐀-鿿])|(?<=您好)|(?<=你好))(?:{given})(?=[，,！!：:～]|您好|你好)"
-
-
-def _word_patterns(parts: list[str], words: set[str]) -> Iterator[str]:
-    """Yield a pattern of the runs of words of a name, the longest first."""
-    runs = [
-        parts[start:end]
-        for size in range(len(parts), 0, -1)
-        for start, end in ((at, at + size) for at in range(len(parts) - size + 1))
-    ]
-    named = [run for run in runs if len(run) > 1 or _is_name_part(run[0])]
-    for greeting, some in (
-        ("", [run for run in named if len(run) > 1 or not _is_word(run[0], words)]),
-        (_GREETING, [run for run in named if len(run) == 1 and _is_word(run[0], words)]),
-    ):
-        if some:
-            whole = "|".join(r"[\s+_]+".join(map(re.escape, run)) for run in some)
-            spaceless = _SPACELESS.search(parts[0])
-            yield whole if spaceless else rf"{greeting}(?<!\w)(?:{whole})(?!\w)"
-
-
-def _is_name_part(part: str) -> bool:
-    if _SPACELESS.search(part):
-        return len(part) >= _LEAST_THAI
-    return len(part) > 1 and part[0].isupper()
-
-
-def _is_word(part: str, words: set[str]) -> bool:
-    """Return whether a part of a name also occurs in lowercase, as an ordinary word."""
-    return part.lower() != part and part.lower() in words
