@@ -7,6 +7,7 @@ confirm a number. A number that nothing confirms is reported separately, as poss
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -253,11 +254,11 @@ def spellings(kind: str, value: str, *languages: str) -> set[str]:
 
 def _outside(found: Iterable[Found], taken: Sequence[Found]) -> list[Found]:
     """Return the findings that do not overlap any of the others."""
-    return [
-        one
-        for one in found
-        if all(one.end <= other.start or one.start >= other.end for other in taken)
-    ]
+    starts, ends = [], [0]
+    for other in sorted(taken, key=lambda one: one.start):
+        starts.append(other.start)
+        ends.append(max(other.end, ends[-1]))
+    return [one for one in found if ends[bisect_left(starts, one.end)] <= one.start]
 
 
 _NAMES_OF_ANYTHING: Final = frozenset(
@@ -268,12 +269,16 @@ _NAMES_OF_ANYTHING: Final = frozenset(
 
 def _in_tables(text: str, languages: tuple[str, ...]) -> Iterator[Found]:
     """Find personal data in the cells of tables, after the headers of their columns."""
+    known: dict[str, list[Found]] = {}  # many cells of a table are equal
     for cell in find_cells(text):
         header = f"{cell.header}: "
-        found = find_all(header + text[cell.start : cell.end], *languages).certain
-        if cell.header.casefold() in _NAMES_OF_ANYTHING:
-            found = [one for one in found if one.kind != "person_name"]
-        yield from _after(header, found, cell.start)
+        written = header + text[cell.start : cell.end]
+        if written not in known:
+            found = find_all(written, *languages).certain
+            if cell.header.casefold() in _NAMES_OF_ANYTHING:
+                found = [one for one in found if one.kind != "person_name"]
+            known[written] = found
+        yield from _after(header, known[written], cell.start)
 
 
 def _names(text: str, languages: tuple[str, ...], signs: Signs) -> list[Found]:

@@ -84,6 +84,39 @@ class Guards:
         return self._set.Match(text.encode("utf-8", "replace")) or ()
 
 
+def guard_of(pattern: str) -> str:
+    """Return a pattern in RE2's syntax that is found wherever a pattern of `re` is.
+
+    It lacks the look-arounds, except for a look-ahead at the end of a top-level alternative.
+    """
+    guard, at, depth = "", 0, 0
+    while at < len(pattern):
+        part = _part(pattern, at)
+        end = at + len(part)
+        if part in _LOOK_AROUNDS:
+            inside = 1
+            while inside:
+                other = _part(pattern, end)
+                inside += other.startswith("(") - (other == ")")
+                end += len(other)
+            if part == _LOOK_AROUNDS[0] and not depth and pattern[end : end + 1] in ("", "|"):
+                guard += f"(?:{pattern[at + len(part) : end]}"
+        else:
+            depth += part.startswith("(") - (part == ")")
+            guard += part
+        at = end
+    return guard
+
+
+def _part(pattern: str, at: int) -> str:
+    """Return a character, an escape, a set, or an opening parenthesis of a pattern."""
+    return _PART.match(pattern, at)[0]  # type: ignore[index]
+
+
+_PART: Final = re.compile(r"\\.|\[\^?\]?(?:[^\]\\]|\\.)*\]|\((?:\?<?[=!]|\?[a-z-]*:)?|.", re.DOTALL)
+_LOOK_AROUNDS: Final = ("(?=", "(?!", "(?<=", "(?<!")
+
+
 class GuardedPattern:
     """A pattern, and a guard: a cheaper pattern that is found in every text with a match.
 
