@@ -27,7 +27,7 @@ from service.datasets.personal_data.emails_and_ips import (
     find_ip_addresses,
     plain_email,
 )
-from service.datasets.personal_data.kinds import CustomKinds, re2_options
+from service.datasets.personal_data.kinds import TURN_END, CustomKinds, re2_options
 from service.datasets.personal_data.labeled import find_labeled
 from service.datasets.personal_data.model_findings import key_of
 from service.datasets.personal_data.names import (
@@ -154,7 +154,7 @@ _CARD_FORMS = re.compile(
     r"|6(?:011|5\d\d)\d{12}|3(?:0[0-5]|[68]\d)\d{11}"
 )
 # Characters of the previous message to search for a word that announces a number.
-_BEFORE_CHARS: Final = 60
+_BEFORE_CHARS: Final = 120
 
 
 def find_personal_data(text: str, *languages: str, before: str = "") -> list[Found]:
@@ -179,7 +179,7 @@ def find_all(
     if they are known.
     """
     plain = to_ascii(text)
-    lead = to_ascii(before[-_BEFORE_CHARS:]) + "\n" if before else ""
+    lead = to_ascii(before[-_BEFORE_CHARS:]) + TURN_END if before else ""
     signs = signs_in([lead, text], languages) if signs is None else signs
     certain: list[Found] = []
     if signs.secrets:

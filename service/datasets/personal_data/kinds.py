@@ -35,6 +35,9 @@ SPELLED: Final = frozenset(
 )
 """Kinds whose values have several spellings, such as with and without hyphens."""
 
+TURN_END: Final = "\x1e\n"
+"""Separates a message from the message before it."""
+
 KINDS: Final = SPELLED | {
     "address",
     "birth_date",
@@ -100,7 +103,7 @@ def guard_of(pattern: str) -> str:
                 inside += other.startswith("(") - (other == ")")
                 end += len(other)
             if part == _LOOK_AROUNDS[0] and not depth and pattern[end : end + 1] in ("", "|"):
-                guard += f"(?:{pattern[at + len(part) : end]}"
+                guard += f"(?:{guard_of(pattern[at + len(part) : end - 1])})"
         else:
             depth += part.startswith("(") - (part == ")")
             guard += part
