@@ -18,6 +18,7 @@ from service.datasets.personal_data.detect import (
     may_hold_personal_data,
     signs_in,
 )
+from service.datasets.personal_data.kinds import guard_of
 from service.datasets.personal_data.national_ids import (
     COUNTRIES,
     is_chinese_id,
@@ -181,6 +182,18 @@ def test_check_digits_of_our_own() -> None:
     assert not is_taiwan_id("A123456788")
     assert is_hong_kong_id("AB987654(3)")
     assert not is_hong_kong_id("AB987654(4)")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "guard"),
+    [
+        (r"(?<!a)b(?! (?:c|d)\b)|e[(?=]f", r"b|e[(?=]f"),
+        (r"id(?=[ :]*\d)|(?:x(?=y)|z)\(?w", r"id(?:[ :]*\d)|(?:x|z)\(?w"),
+        (r"(?-i:PO)|[^\]a]\)", r"(?-i:PO)|[^\]a]\)"),
+    ],
+)
+def test_a_guard_is_the_pattern_without_look_arounds(pattern: str, guard: str) -> None:
+    assert guard_of(pattern) == guard
 
 
 @given(st.text(alphabet=st.sampled_from("0123456789-+ ().@aSTA・あ١९"), max_size=60))

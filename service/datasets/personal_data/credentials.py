@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from service.datasets.personal_data import passwords
 from service.datasets.personal_data.kinds import Guards
+from service.datasets.personal_data.passwords import PLACEHOLDER, find_passwords
 
 # Keys that are recognizable by their prefix: each prefix, and the rest of the key. The formats are
 # those that vendors publish for secret scanners. Each key ends where its alphabet ends.
@@ -246,136 +248,20 @@ _NAMES: Final = (
     "|โทเค็น|कुंजी"
     "|टोकन|एपीआई"
 )
-_NATIVE: Final = "[\u0e00-\u0e7f\u1780-\u17ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]"
-"""A letter of a script without capitals and spaces between words."""
-_PASSWORD: Final = re.compile(
-    r"(?:(?:chang|updat|reset|set)[^\n.]{1,30}password to|(?:temporary|new|initial|current"
-    r"|old) password(?: [\w'-]{1,15}){1,4}(?= is)"
-    r"|(?:password|passwd|passphrase|passcode)(?:(?: akun| email)?(?: ko| saya| kamu| anda)"
-    r"| của tôi"
-    r"| (?:for|of|to|on|at|in) (?:(?:the|my|our|your) )?[\w-]{2,20}(?: [\w-]{2,20})?(?= is|:)"
-    r"| wi-?fi)?"
-    r"|(?<![a-z])(?:pwd|db_pass|pw(?= ?[:=]| is\b| \S{0,20}\d))(?![a-z])"
-    r"|\buser(?:name)?[ :=]{1,3}\S{1,40}[ ,;/]{1,3}pass(?= )|(?<=[a-z]_)pwd|_pass(?= ?[:=])"
-    r"|(?:code|pass|mdp|clave) wi-?fi(?= ?:)|wi-?fi (?:code|key)(?: (?:at"
-    r"|in) (?:the )?[\w-]{2,20}(?= is|:))?|(?<![a-z])pass(?=[:=])"
-    r"|\bssid\b[^\n]{1,40}\bkey(?=:)|\bwpa[23]?(?:-psk)? (?:key|passphrase)(?=:)"
-    r"|(?<![a-z])pass (?:for|to|of) (?:(?:the|my|our) )?[\w-]{2,20}(?=:)"
-    r"|비번|รหัส(?:ผ่าน)?(?= ?wi-?fi| ?:)(?: ?wi-?fi)?"
-    r"|パスワード|暗証番号|密[码碼]|口令|비밀번호|패스워드|암호"
-    r"|รหัสผ่าน|พาสเวิร์ด|mật khẩu(?: của tôi| wi-?fi)?|(?:kata )?(?:sandi|laluan)(?: saya"
-    r"| wi-?fi)?"
-    r"|(?:ពាក្យ|លេខ)សម្ងាត់"
-    r"|contraseña|mot de passe|kennwort|passwort|पासवर्ड|wachtwoord|\bsenha|\bclave(?= es\b|:)"
-    r"|пароль)"
-    rf"(?:{_NATIVE}{{1,20}}?(?=คือ|[:：是は ]))?"
-    r"[\"'`]{0,2}(?:\s{0,3}(?:[:=!]{1,2}=|=>|=)(?!\s*$)[ \t]{0,3}|\s{0,3}(?:(?::|value=|is|was"
-    r"|(?:has been )?(?:changed|updated|reset|set) to|は|が|を|是|[为為]|："
-    r"|[改换換][成为為]|设[置为]*"
-    r"|設[定為]*|은|는|[을를]|ใหม่|คือ|เป็น|mới|là|baru|adalah|ay|नया|है|ist|est|es|è"
-    r"|é)\s{0,3}){0,3})"
-    r"[\"'`「『]{0,2}([!-~]{6,64})",
+# The words from which a wallet can be restored.
+_SEED_WORDS: Final = (
+    "mnemonic|(?:seed|recovery|backup|secret|wallet) (?:phrase|words?|seed|backup)|seed:"
+    "|シードフレーズ|リカバリーフレーズ|助[记記][词詞]|니모닉|시드 ?(?:문구|구문)"
+)
+_SEED: Final = re.compile(
+    rf"(?:{_SEED_WORDS})[^\n:：]{{0,40}}?(?:[:：=]\s?| is |\n)[\"'`]?"
+    r"(?!(?:[a-z]+ )*(?:the|and|your|are|for|not|from)\b)((?:[a-z]{3,8} ){11,23}[a-z]{3,8})\b",
     re.IGNORECASE,
 )
-# A password of letters alone is one only where a separator or a quote announces it, and its line
-# or quote ends after it: "password: sunflower", but not "Password: at least eight characters".
-_ANNOUNCED: Final = re.compile(r"(?:[:=：は是은는]|คือ)[\s\"'`「『]*$|[\"'`「『]$")
-_OWN: Final = re.compile(r"wi-?fi|\bmy ", re.IGNORECASE)
-# Words with hyphens need no more than "my passphrase is" before them.
-_WORDS_WITH_HYPHENS: Final = re.compile(
-    r"(?!(?:not|case|too|auto|well|self|user|non|hard|two|one|up|out|re"
-    r"|pre)-)[a-z]{4,}(?:-[a-z]{3,})+",
-    re.IGNORECASE,
-)
-_ENDS: Final = re.compile(
-    rf"[\"'`」』]|[,;.]?[ \t]*(?:$|[\r\n])|[,;，。、；]? ?{_NATIVE}|[，。、；]"
-)
-_NO_PASSWORD: Final = re.compile(
-    "required|optional|missing|strong|weak|secured?|safe|valid|locked|working|broken|compromised"
-    "|leaked|stolen"
-    "|blocked|accepted|rejected|visible|simple|unique|saved|shared|needed|printed|written"
-    "|available|(?:in)?correct|invalid|wrong|unknown|expire[ds]|forgotten|hidden"
-    "|changed?|resets?|strings?|secrets?|passwords?|numbers?|letters|default|manual|disabled"
-    "|enabled"
-    "|encrypted|hashed|masked|redacted|removed|protected|polic(?:y|ies)|settings|security|strength"
-    "|manager|verification|confirm(?:ation)?|repeat|updated?|created?|username|account|log(?:in"
-    "|out)"
-    "|e?mail|please|prompt|returns?|undefined|integer|boolean|varchar|fields?|values?|credentials?"
-    "|authentication|tokens?|private|public|system|nothing|(?:any|some)thing|[a-z]+(?:_[a-z]+)+",
-    re.IGNORECASE,
-)
-# Codes that are sent or known by heart. "PIN code" is also what India calls a postal code.
-_CODE: Final = re.compile(
-    r"(?:\b(?:otp|one[- ]time (?:code|password|passcode|pin)|tac code|cvv2?|cvc"
-    r"|(?:verification|security|confirmation|authentication|login|sms|(?:2fa"
-    r"|mfa)(?: backup)?) codes?"
-    r"|(?:backup|recovery) codes?(?=:| is)|(?:gate|door|entry|alarm|locker|safe) code"
-    r"|code (?:to|for) (?:the|my|our) (?:[a-z]{2,12} )?(?:gate|door|safe|alarm|locker|garage|house)"
-    r"|kode (?:otp|verifikasi|keamanan)|mã (?:otp|pin"
-    r"|xác (?:minh|nhận|thực)))"
-    r"|\b(?:m-?)?pin(?! ?code)(?: number| for (?:the|my) [a-z]{2,20})?(?= {0,2}[:=]"
-    r"|['s]{0,2} (?:is|saya|adalah|ko|ay|của)\b)"
-    r"|認証(?:コード|番号)|確認コード|ワンタイムパスワード|暗証番号|验证码|驗證碼"
-    r"|인증 ?번호|보안 ?코드"
-    r"|รหัส ?(?:otp|ยืนยัน|pin)|ओटीपी)"
-    r"(?: (?:saya|anda|kamu|ko|mo|niyo))?"
-    r"(?:[^\d\n.?!。]{0,24}?(?::|=|：|\bis\b|は|が|是|为|為|은|는|है|คือ|\b(?:là|adalah|ay)\b))?"
-    r"[\s\[「『【\"']{0,3}([0-9]{3,4}[ -]?[0-9]{0,4})(?![A-Za-z0-9_-]|[.][0-9]|,[0-9]{3})"
-    r"|(?<![\w.,])(?:G-)?([0-9]{3}[ -][0-9]{3}|[0-9]{4,8})(?= to (?:verify|confirm|log ?in"
-    r"|sign in|reset|activate)\b| (?:is|as) your [^.\n]{0,30}?"
-    r"(?:code|otp|pin\b|password)| adalah kode | là mã |は(?:認証|確認)コード|은 인증번호)",
-    re.IGNORECASE,
-)
-_CODE_WORDS: Final = (
-    r"\botp|one[- ]time (?:code|pass|pin)|tac code|\bcvv|\bcvc|\bm?-?pin\b|\d (?:is|as) your "
-    r"|(?:verification|security|confirmation|authentication|login|sms|2fa|mfa|backup|recovery"
-    r"|gate|door|entry|alarm|locker|safe) code|code (?:to|for) (?:the|my|our) "
-    r"|\d to (?:verify|confirm|log|sign|reset|activate)"
-    r"|\bkode |\bmã |認証|確認コード|ワンタイム|暗証番号|验证码|驗證碼|인증|보안|รหัส|ओटीपी"
-)
-_COMMANDS: Final = (
-    "\\bcred(?:ential)?s?\\b|curl|mysql|mariadb|sshpass|redis-cli|docker login|securestring"
-)
-_COMMAND: Final = re.compile(
-    r"\bcred(?:ential)?s?(?: are| is)?[: ]{1,2}[\w.@-]{2,40} ?[:/|,] ?([^\s\"'/]{6,64})"
-    r"|\bcurl\b[^\n|;&]{0,400}?\s(?:-u|--user)[ =]{0,3}[\"']?[^\s:\"']{0,64}[\"']?:[\"']?"
-    r"([^\s\"']{3,128})"
-    r"|\b(?:mysql|mariadb)[a-z]{0,6}\b[^\n|;&]{0,200}?\s-p([^\s\"'-][^\s\"']{3,64})"
-    r"|\b(?:sshpass -p|redis-cli\b[^\n|;&]{0,100}?\s-a|docker login\b[^\n|;&]{0,100}?\s-p)"
-    r"[ =]?[\"']?([^\s\"'-][^\s\"']{3,64})"
-    r"|\bConvertTo-SecureString\s{1,3}(?:-String\s{1,3})?[\"']([^\s\"']{4,64})[\"']",
-    re.IGNORECASE,
-)
-_LOGIN_WORDS: Final = (
-    r"passw|(?:code|pass|mdp|clave) wi-?fi|wi-?fi (?:code|key)|\bssid\b|pass[:=]|\bpass (?:for"
-    r"|to|of) |\bpw\b|សម្ងាត់|비번|รหัส"
-    r"|pass(?:phrase|code)|pwd"
-    r"|db_pass|パスワード"
-    r"|暗証番号|密[码碼]|口令|비밀번호"
-    "|패스워드|암호|พาสเวิร์ด|mật khẩu|sandi|contraseña|mot de passe|kennwort|passwort|पासवर्ड"
-    r"|wachtwoord|\bsenha|\bclave|пароль"
-)
-_URL_PASSWORD: Final = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,64}:([^\s/@]{3,128})@")
-_WORD_CHAR: Final = re.compile("[A-Za-z0-9]")
-_KEY, _NAME, _LOGIN, _PASSWORD_WORD, _CODE_WORD, _COMMAND_WORD, _OTHER = range(7)
-_GUARDS: Final = Guards(
-    _PREFIXES,
-    *(
-        f"(?i:{words})"
-        for words in (_NAMES, "basic", _LOGIN_WORDS, _CODE_WORDS, _COMMANDS, "://|PRIVATE KEY")
-    ),
-)
-SIGNS: Final = "|".join(_GUARDS.patterns)
+_GUARDS: Final = Guards(_PREFIXES, *(f"(?i:{words})" for words in (_NAMES, "basic", _SEED_WORDS)))
+_KEY, _NAME, _BASIC_WORD, _SEED_WORD = range(4)
+SIGNS: Final = "|".join([*_GUARDS.patterns, "PRIVATE KEY", passwords.SIGNS])
 """Words before secrets and passwords, and the prefixes of keys."""
-_PLACEHOLDER: Final = re.compile(
-    r"^(?:[<\[{$%*.,/]|\\\\|xx|yy|arn:|#[a-z-]+$)|\*{3}|your[_-]|example|placeholder|changeme"
-    r"|^(?:(?:my)?(?:password|passwd|pass|pwd)|token|test)[>\"']?$",
-    re.I,
-)
-_CODE_LIKE: Final = re.compile(
-    r"^\(?[A-Za-z_]\w*(?:\.\w+)*(?:\(|\[)|^[A-Za-z_]\w*\.[A-Za-z_.]+$|^--"
-)
-_TRAILING: Final = "\"'`,.;:)」』"
 
 
 class Secret(NamedTuple):
@@ -397,11 +283,13 @@ def find_secrets(text: str) -> Iterator[Secret]:
         yield from (Secret("secret", *match.span()) for match in _PEM.finditer(text))
     if _NAME in found:
         yield from (Secret("secret", *place) for place in _named(text))
-    if _LOGIN in found:
+    if _BASIC_WORD in found:
         for match in _BASIC.finditer(text):
             if _is_login(match.group(1)):
                 yield Secret("secret", *match.span(1))
-    yield from (Secret("password", *place) for place in _passwords(text, found))
+    if _SEED_WORD in found:
+        yield from (Secret("secret", *match.span(1)) for match in _SEED.finditer(text))
+    yield from (Secret("password", *place) for place in find_passwords(text))
 
 
 def _named(text: str) -> Iterator[tuple[int, int]]:
@@ -419,52 +307,6 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
             continue  # constants in a list
         if _is_random(match[2]) and text[match.end(2) : match.end(2) + 1] != "(":
             yield match.span(2)
-
-
-def _passwords(text: str, found: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield the positions of passwords after their word, in logins and URLs, and of codes."""
-    if _PASSWORD_WORD in found:
-        yield from _named_passwords(text)
-    if _CODE_WORD in found:
-        yield from (match.span(match.lastindex or 0) for match in _CODE.finditer(text))
-    if "://" in text:
-        yield from _logins(_URL_PASSWORD, text)
-    if _COMMAND_WORD in found:
-        yield from _logins(_COMMAND, text)
-
-
-def _named_passwords(text: str) -> Iterator[tuple[int, int]]:
-    for match in _PASSWORD.finditer(text):
-        value = match.group(1).rstrip(_TRAILING)
-        start, end = match.start(1), match.start(1) + len(value)
-        if _WORD_CHAR.match(text, start - 1):
-            continue  # the name is part of a word or a URL, such as PASSWORD@host
-        announced = (
-            _ANNOUNCED.search(text, match.start(), start)
-            or _OWN.search(text, max(match.start() - 5, 0), start)
-            or _WORDS_WITH_HYPHENS.fullmatch(value)
-        ) and _ENDS.match(text, end)
-        if len(value) >= 6 and _is_password(value, announced=announced is not None):
-            yield start, end
-
-
-def _logins(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
-    """Yield the passwords that follow a user name and a colon, or the option of a command."""
-    for match in pattern.finditer(text):
-        if _PLACEHOLDER.search(match[match.lastindex or 0]) is None:
-            yield match.span(match.lastindex or 0)
-
-
-def _is_password(value: str, *, announced: bool) -> bool:
-    """Return whether a word looks like a password: a digit, and something else.
-
-    A word that is `announced` needs no digit.
-    """
-    if _PLACEHOLDER.search(value) or _CODE_LIKE.search(value) or "://" in value:
-        return False
-    if any(c.isdigit() for c in value):
-        return not value.isdigit()
-    return announced and _NO_PASSWORD.fullmatch(value) is None
 
 
 def _is_mixed(key: str) -> bool:
@@ -486,5 +328,5 @@ def _is_random(value: str) -> bool:
         any(c.isdigit() for c in value)
         and any(c.isalpha() for c in value)
         and len(set(value)) >= 8
-        and _PLACEHOLDER.search(value) is None
+        and PLACEHOLDER.search(value) is None
     )

@@ -7,6 +7,7 @@ confirm a number. A number that nothing confirms is reported separately, as poss
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -25,7 +26,7 @@ from service.datasets.personal_data.emails_and_ips import (
     find_ip_addresses,
     plain_email,
 )
-from service.datasets.personal_data.kinds import CustomKinds, re2_options
+from service.datasets.personal_data.kinds import TURN_END, CustomKinds, re2_options
 from service.datasets.personal_data.labeled import find_labeled
 from service.datasets.personal_data.model_findings import key_of
 from service.datasets.personal_data.names.by_list import (
@@ -155,7 +156,7 @@ _CARD_FORMS = re.compile(
     r"|6(?:011|5\d\d)\d{12}|3(?:0[0-5]|[68]\d)\d{11}"
 )
 # Characters of the previous message to search for a word that announces a number.
-_BEFORE_CHARS: Final = 60
+_BEFORE_CHARS: Final = 120
 
 
 def find_personal_data(text: str, *languages: str, before: str = "") -> list[Found]:
@@ -180,7 +181,7 @@ def find_all(
     if they are known.
     """
     plain = to_ascii(text)
-    lead = to_ascii(before[-_BEFORE_CHARS:]) + "\n" if before else ""
+    lead = to_ascii(before[-_BEFORE_CHARS:]) + TURN_END if before else ""
     signs = signs_in([lead, text], languages) if signs is None else signs
     certain: list[Found] = []
     if signs.secrets:
@@ -255,11 +256,11 @@ def spellings(kind: str, value: str, *languages: str) -> set[str]:
 
 def _outside(found: Iterable[Found], taken: Sequence[Found]) -> list[Found]:
     """Return the findings that do not overlap any of the others."""
-    return [
-        one
-        for one in found
-        if all(one.end <= other.start or one.start >= other.end for other in taken)
-    ]
+    starts, ends = [], [0]
+    for other in sorted(taken, key=lambda one: one.start):
+        starts.append(other.start)
+        ends.append(max(other.end, ends[-1]))
+    return [one for one in found if ends[bisect_left(starts, one.end)] <= one.start]
 
 
 _NAMES_OF_ANYTHING: Final = frozenset(
@@ -270,12 +271,16 @@ _NAMES_OF_ANYTHING: Final = frozenset(
 
 def _in_tables(text: str, languages: tuple[str, ...]) -> Iterator[Found]:
     """Find personal data in the cells of tables, after the headers of their columns."""
+    known: dict[str, list[Found]] = {}  # many cells of a table are equal
     for cell in find_cells(text):
         header = f"{cell.header}: "
-        found = find_all(header + text[cell.start : cell.end], *languages).certain
-        if cell.header.casefold() in _NAMES_OF_ANYTHING:
-            found = [one for one in found if one.kind != "person_name"]
-        yield from _after(header, found, cell.start)
+        written = header + text[cell.start : cell.end]
+        if written not in known:
+            found = find_all(written, *languages).certain
+            if cell.header.casefold() in _NAMES_OF_ANYTHING:
+                found = [one for one in found if one.kind != "person_name"]
+            known[written] = found
+        yield from _after(header, known[written], cell.start)
 
 
 def _names(text: str, languages: tuple[str, ...], signs: Signs) -> list[Found]:

@@ -35,6 +35,9 @@ SPELLED: Final = frozenset(
 )
 """Kinds whose values have several spellings, such as with and without hyphens."""
 
+TURN_END: Final = "\x1e\n"
+"""Separates a message from the message before it."""
+
 KINDS: Final = SPELLED | {
     "address",
     "birth_date",
@@ -82,6 +85,39 @@ class Guards:
     def search(self, text: str) -> Sequence[int]:
         """Return the numbers of the patterns that are found in a text."""
         return self._set.Match(text.encode("utf-8", "replace")) or ()
+
+
+def guard_of(pattern: str) -> str:
+    """Return a pattern in RE2's syntax that is found wherever a pattern of `re` is.
+
+    It lacks the look-arounds, except for a look-ahead at the end of a top-level alternative.
+    """
+    guard, at, depth = "", 0, 0
+    while at < len(pattern):
+        part = _part(pattern, at)
+        end = at + len(part)
+        if part in _LOOK_AROUNDS:
+            inside = 1
+            while inside:
+                other = _part(pattern, end)
+                inside += other.startswith("(") - (other == ")")
+                end += len(other)
+            if part == _LOOK_AROUNDS[0] and not depth and pattern[end : end + 1] in ("", "|"):
+                guard += f"(?:{guard_of(pattern[at + len(part) : end - 1])})"
+        else:
+            depth += part.startswith("(") - (part == ")")
+            guard += part
+        at = end
+    return guard
+
+
+def _part(pattern: str, at: int) -> str:
+    """Return a character, an escape, a set, or an opening parenthesis of a pattern."""
+    return _PART.match(pattern, at)[0]  # type: ignore[index]
+
+
+_PART: Final = re.compile(r"\\.|\[\^?\]?(?:[^\]\\]|\\.)*\]|\((?:\?<?[=!]|\?[a-z-]*:)?|.", re.DOTALL)
+_LOOK_AROUNDS: Final = ("(?=", "(?!", "(?<=", "(?<!")
 
 
 class GuardedPattern:

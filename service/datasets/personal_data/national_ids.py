@@ -13,6 +13,8 @@ from datetime import date
 from importlib import import_module
 from typing import Final, NamedTuple
 
+from service.datasets.personal_data.phones import Words
+
 
 class NationalId(NamedTuple):
     """A kind of national ID: its pattern, its validation, and the languages of its country.
@@ -26,7 +28,7 @@ class NationalId(NamedTuple):
     pattern: re.Pattern[str]
     is_valid: Callable[[str], bool]
     languages: frozenset[str]
-    words: re.Pattern[str]
+    words: Words
     strong: bool
     grouped: re.Pattern[str] | None
     digits: int
@@ -184,7 +186,7 @@ def _id(
         re.compile(_EDGE + pattern + _END, re.ASCII),
         is_valid,
         frozenset(languages.split()),
-        re.compile(words, re.IGNORECASE),
+        Words(words),
         strong,
         re.compile(grouped, re.ASCII) if grouped else None,
         digits,
