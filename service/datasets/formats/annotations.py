@@ -390,10 +390,28 @@ def instances(value: Row) -> Iterator[Row]:
         }
 
 
-def intent(value: Row) -> Iterator[Row]:
-    """Yield the questions of an intent of a chatbot, with the first of its answers."""
-    for pattern in value["patterns"]:
-        yield {"prompt": pattern, "completion": value["responses"][:1]}
+_PHRASES: Final = ("patterns", "questions", "utterances", "examples", "phrases", "training_phrases")
+_REPLIES: Final = ("responses", "answers", "replies")
+
+
+def intent(value: Row) -> list[Row] | None:
+    """Return the questions of an intent of a chatbot, each with the first of its answers."""
+    asked, answers = (
+        next((found for name in names if (found := _texts_of(value.get(name)))), [])
+        for names in (_PHRASES, _REPLIES)
+    )
+    if not asked or not answers:
+        return None
+    return [{"prompt": one, "completion": answers[0]} for one in asked]
+
+
+def _texts_of(value: Any) -> list[str]:
+    """Return the texts of a list, or of the first list in an object of them by language."""
+    if isinstance(value, dict):
+        value = next(iter(value.values()), None)
+    texts = value if isinstance(value, list) else []
+    texts = [one.get("text") if isinstance(one, dict) else one for one in texts]
+    return texts if all(isinstance(one, str) for one in texts) else []
 
 
 def is_classified(value: Row) -> bool:

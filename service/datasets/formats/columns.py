@@ -20,6 +20,7 @@ from service.datasets.formats.chat_apps import (
     find_app,
     read_messages,
 )
+from service.datasets.formats.faq_texts import is_question
 from service.datasets.formats.feedback import feedback_rows, find_feedback
 from service.datasets.formats.message_search import chats_inside, field_name, join_messages
 from service.datasets.formats.options import WORKBOOKS, FormatOptions, Record, Shape, row_format_of
@@ -96,14 +97,17 @@ def unfold(records: Iterator[Record], options: FormatOptions) -> Unfolded:
     if other_kind(value) is not None:
         return Unfolded(whole, False)
     if len(first) == 1 and (rows := _rows_of_document(value, options)):
-        line = first[0].line
-        return Unfolded((Record(line, row) for row in rows), True)
+        return unfold((Record(first[0].line, row) for row in rows), options)._replace(changed=True)
     if value.keys() <= _VIEWER_FIELDS and isinstance(value.get("row"), dict):
         return Unfolded(_map_values(whole, _unwrap_viewer_row), True)
     if _holds_transcripts(value, options):
         return Unfolded(_map_values(whole, _convert_transcript), True)
-    if not forms_shape(list(value), options) and forms_shape(list(_lifted(value)), options):
+    if forms_shape(list(value), options):
+        return Unfolded(whole, False)
+    if forms_shape(list(_lifted(value)), options):
         return Unfolded(_map_values(whole, _lifted), True)
+    if len([row for one in first for row in _rows_inside(one.value, options)]) > 1:
+        return Unfolded(_all_rows_inside(whole, options), True)
     return Unfolded(whole, False)
 
 
@@ -278,6 +282,33 @@ def _rows_of_document(value: Row, options: FormatOptions) -> list[Any]:
         return below[0] if len(below) == 1 else []
     rows = next(iter(arrays.values()), [])
     return rows if len(arrays) == 1 and not are_turns(rows) else []
+
+
+_MAX_DEPTH = 6
+
+
+def _all_rows_inside(records: Iterable[Record], options: FormatOptions) -> Iterator[Record]:
+    for record in records:
+        if record.issue is not None:
+            yield record
+        else:
+            yield from _records_of(_rows_inside(record.value, options), record)
+
+
+def _rows_inside(value: Any, options: FormatOptions, depth: int = _MAX_DEPTH) -> list[Row]:
+    """Return the rows anywhere in a value: objects that form a shape, and questions as keys."""
+    if isinstance(value, dict):
+        if (export := find_export(value)) is not None:
+            return list(export(value) or ())
+        found = find_shape(value, options, lambda _: True)
+        if found is not None and found[0] == "prompt_completion":
+            texts = [value[found[1][name]] for name in ("prompt", "completion")]
+            return [value] if all(isinstance(text, str) for text in texts) else []
+        texts = [one for one in value.values() if isinstance(one, str)]
+        if len(texts) == len(value) > 1 and all(map(is_question, value)):
+            return [{"prompt": asked, "completion": text} for asked, text in value.items()]
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [row for one in inside if depth for row in _rows_inside(one, options, depth - 1)]
 
 
 def _is_column(value: Any) -> bool:

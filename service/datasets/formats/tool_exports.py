@@ -202,6 +202,8 @@ _CALLS: Final = (
     ("input.inputBodyJson", "output.outputBodyJson"),  # Bedrock
     ("request_body", "response_body"),  # proxies
     ("inputs", "outputs"),  # LangSmith
+    ("inputs", "output"),  # Weave
+    ("input", "output"),
 )
 
 
@@ -338,7 +340,7 @@ _EXPORTS: Final = (
     _if(_has("message_tree_id", prompt=dict), notes.tree),
     _if(_has("story", questions=list, answers=list), notes.story),
     _if(_has("instruction", instances=list), notes.instances),
-    _if(_has(patterns=list, responses=list), notes.intent),
+    notes.intent,
     _if(lambda v: v.keys() <= {"id", "data"} and _are_texts(v.get("data")), _texts),
     _if(notes.is_classified, notes.classified),
     _if(_has("text", "options", "answer", accept=list), notes.prodigy),
