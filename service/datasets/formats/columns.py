@@ -20,7 +20,6 @@ from service.datasets.formats.chat_apps import (
     find_app,
     read_messages,
 )
-from service.datasets.formats.faq_texts import is_question
 from service.datasets.formats.feedback import feedback_rows, find_feedback
 from service.datasets.formats.message_search import chats_inside, field_name, join_messages
 from service.datasets.formats.options import WORKBOOKS, FormatOptions, Record, Shape, row_format_of
@@ -37,6 +36,7 @@ from service.datasets.formats.turn_forms import (
     are_plain,
     are_turns,
     has_openai_messages,
+    is_question,
     parse_json_text,
     parse_roles,
     parse_transcript,
@@ -102,9 +102,9 @@ def unfold(records: Iterator[Record], options: FormatOptions) -> Unfolded:
         return Unfolded(_map_values(whole, _unwrap_viewer_row), True)
     if _holds_transcripts(value, options):
         return Unfolded(_map_values(whole, _convert_transcript), True)
-    if forms_shape(list(value), options):
+    if forms_shape(list(value), options) and _is_row(value, options):
         return Unfolded(whole, False)
-    if forms_shape(list(_lifted(value)), options):
+    if (lifted := _lifted(value)) is not value and forms_shape(list(lifted), options):
         return Unfolded(_map_values(whole, _lifted), True)
     if len([row for one in first for row in _rows_inside(one.value, options)]) > 1:
         return Unfolded(_all_rows_inside(whole, options), True)
@@ -304,6 +304,11 @@ def _rows_inside(value: Any, options: FormatOptions, depth: int = _MAX_DEPTH) ->
         if found is not None and found[0] == "prompt_completion":
             texts = [value[found[1][name]] for name in ("prompt", "completion")]
             return [value] if all(isinstance(text, str) for text in texts) else []
+        talks = value.get("conversations", value.get("dialogues"))
+        if isinstance(talks, list) and all(
+            isinstance(one, list) and are_plain(one) for one in talks
+        ):
+            return [{"conversations": one} for one in talks]
         texts = [one for one in value.values() if isinstance(one, str)]
         if len(texts) == len(value) > 1 and all(map(is_question, value)):
             return [{"prompt": asked, "completion": text} for asked, text in value.items()]

@@ -47,7 +47,7 @@ from service.datasets.formats.documents import (
 from service.datasets.formats.json_records import read_json, read_jsonl
 from service.datasets.formats.mailboxes import is_mailbox, read_mailbox
 from service.datasets.formats.faq_texts import find_pairs
-from service.datasets.formats.markup_values import database_rows, page_value, structured_value
+from service.datasets.formats.markup_values import database_rows, page_value, structured_values
 from service.datasets.formats.options import (
     Container,
     FormatOptions,
@@ -232,11 +232,14 @@ def open_container(path: Path, work: Path, options: FormatOptions, log: IssueLog
     text = to_utf8(path, work / "text", options, log)
     path = with_newlines(text.path, work / "lines")
     if options.container is None and options.shape != "text":
-        kind, value = structured_value(path)
-        if value:
-            opened = _opened_value(value, work, text.encoding)
-            if kind is None or options.columns or _has_rows(opened, options):
+        others = []
+        for kind, value in structured_values(path):
+            opened = _opened_value(value or [], work, text.encoding)
+            if value and (kind is None or options.columns or _has_rows(opened, options)):
                 return opened
+            others.append(kind)
+        if others and others[0] is not None and not options.is_document:
+            raise refuse("document", kind=others[0])
     container, delimiter = _text_container(path, options)
     return OpenedFile(path, container, text.encoding, delimiter, text.sample)
 

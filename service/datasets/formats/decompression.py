@@ -176,9 +176,13 @@ _MAX_LISTED = 10
 _PHRASES = re.compile(r"_usersays_[\w-]+\.json\Z")
 _SLACK_DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.json")
 # The conversations in the exports of ChatGPT (large ones are in several files) and claude.ai, of
-# Messenger and Instagram, and of WhatsApp. Their other files hold accounts, settings and pictures.
+# Messenger and Instagram, of WhatsApp, and of Anki, the newest first. Their other files hold accounts, settings and pictures.
 _PART = re.compile(r"(?:conversations(?:-\d+)?|message_\d+)\.json")
-_CONVERSATIONS = (_PART, re.compile(r"_chat\.txt|.*WhatsApp.*\.txt"))
+_CONVERSATIONS = (
+    _PART,
+    re.compile(r"_chat\.txt|.*WhatsApp.*\.txt"),
+    *(re.compile(rf"collection\.{kind}") for kind in ("anki21b", "anki21", "anki2")),
+)
 _TAR_MAGIC_AT = 257
 _DAMAGE = (*ZIP_DAMAGE, tarfile.TarError)
 

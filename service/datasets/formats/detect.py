@@ -54,13 +54,15 @@ _OTHER_TEXTS = tuple(
         r"<\?xml|<[a-zA-Z]\w*(?: [^<>]*)?>\s*<[a-zA-Z]\w*": XML,
         r"(?:(?:--|/\*|SET |USE |BEGIN|START |PRAGMA ).*\n|\s)*+"
         r"(?:DROP TABLE|CREATE TABLE|INSERT INTO)": "an SQL dump",
-        r"(?:---.*\n|#.*\n)*+(?:(?:- )?[\w-]++:(?: [^\n,]*)?\n)++\s*+(?:- )?[\w-]++: ": (YAML),
+        r"(?:---.*\n|#.*\n)*+(?:(?:- )?[\w-]++:(?: [^\n,]*)?\n)++\s*+(?:- )?[\w-]++: ": YAML,
         r"#![^\n]*\n|(?:import \w+|from [\w.]+ import )[^\n,]*\n": "the source of a program",
     }.items()
 )
 
 _OLE = b"\xd0\xcf\x11\xe0"  # the first bytes of Office files before 2007
-_HTML = re.compile(rb"\s*(?:<!doctype html|<html[\s>])", re.IGNORECASE)
+_HTML = re.compile(
+    rb"\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!doctype html|<(?:html|body|table)[\s>])", re.IGNORECASE
+)
 
 
 def binary_container(path: Path) -> Container | Literal["arrow", "sqlite"] | None:

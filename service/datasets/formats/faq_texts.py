@@ -6,6 +6,7 @@ text.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,16 +15,19 @@ from typing import Any, Final, NamedTuple
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.shapes import usual_names
 from service.datasets.formats.table_layout import NumberedRow, find_layout, forms_shape
+from service.datasets.formats.turn_forms import is_question
+from service.datasets.passages import html_text
 
 Row = dict[str, Any]
 
-_LONGEST_QUESTION: Final = 400
 _LEAST_SHARE: Final = 0.5  # of the text that is questions and answers
 _LEAST_QUESTIONS: Final = 0.6  # of the headings of a level
 _SAMPLE_ROWS: Final = 25
+_PARAGRAPHS: Final = 3  # of a question with its answer, so that a story stays a text
+_MARKED_PARAGRAPHS: Final = 8  # if each question has a number, a bullet or emphasis
 
-# Letters before questions and answers: Question, Frage, Pregunta, Domanda, Вопрос; Réponse, Ответ.
-_LETTERS: Final = {"prompt": ("f", "p", "d", "в", "س"), "completion": ("r", "о", "ج")}
+# Letters before questions and answers, such as of Frage, Pregunta, Domanda, Tanya and Réponse.
+_LETTERS: Final = {"prompt": ("f", "p", "d", "t", "в", "س"), "completion": ("r", "j", "о", "ج")}
 
 
 def _names(field: str) -> str:
@@ -44,10 +48,7 @@ _RULE: Final = re.compile(
     r"\s*(?:-{3,}|\*{3,}|_{3,}|\[[^\]]*\]\(#[^)]*\))\s*"
 )  # or a link to the top
 _BULLET: Final = re.compile(r"[\s>*_•-]*(?:\(?\d{1,3}[.):、]\s*)?[*_]*")
-_ASKS: Final = re.compile(
-    r".*(?:[?？؟]|か。|(?:吗|呢)|(?:ไหม|มั้ย|อะไร|อย่างไร|ยังไง|เท่าไ\w+|ที่ไหน|เมื่อไ\w+|หรือไม่|หรือเปล่า|บ้าง|ใคร"
-    r"|กี่\w{1,8})(?:ครับ|คะ|ค่ะ)?)[*_\s\"”)]*"
-)
+_MARKED: Final = re.compile(r"\s*(?:[>*_•-]|\(?\d)")
 _FAQ: Final = re.compile(
     r"\bf\.?a\.?q|frequently asked|questions|常见问题|常見問題|よくある|자주 묻는|คำถามที่พบบ่อย|thường gặp"
     r"|pertanyaan|soalan lazim|häufig|frecuentes|frequentes|domande|вопросы|الأسئلة|प्रश्न",
@@ -59,8 +60,8 @@ _TITLE: Final = re.compile(r"[^\d\s|>*•-][^\d\n|]{0,50}[^\d\s.!?。！？…:,
 def find_pairs(text: str) -> list[Row]:
     """Return the questions and answers of a text as rows, or [] if it is another text."""
     lines = re.sub(
-        r"\s*<summary[^>]*>\s*(.*?)\s*</summary>\s*|</?details[^>]*>",
-        lambda found: f"\n###### {found[1]}\n" if found[1] else "",
+        r"\s*<summary[^>]*>(.*?)</summary>\s*|</?details[^>]*>",
+        lambda found: f"\n###### {html_text(found[1])}\n" if found[1] else "",
         text.replace("\r\n", "\n"),
         flags=re.DOTALL,
     ).split("\n")
@@ -68,7 +69,8 @@ def find_pairs(text: str) -> list[Row]:
         pairs = [(_plain(one), _clean(other)) for one, other in find(lines)]
         pairs = [pair for pair in pairs if all(pair)]
         chars = sum(len(part) for pair in pairs for part in pair)
-        if pairs and chars >= _LEAST_SHARE * sum(map(len, map(str.strip, lines))):
+        total = sum(len(line.strip()) for line in lines if not _HEADING.fullmatch(line))
+        if pairs and (find is _labeled or chars >= _LEAST_SHARE * total):
             return [{"prompt": asked, "completion": answer} for asked, answer in pairs]
     return _in_tables(lines)
 
@@ -99,8 +101,7 @@ def _clean(text: str) -> str:
     lines = text.strip().split("\n")
     if (found := _LABEL.fullmatch(lines[0])) is not None and not found["asks"]:
         lines[0] = found["text"]
-    while lines and (not lines[-1].strip() or _RULE.fullmatch(lines[-1])):
-        lines.pop()
+    lines = list(itertools.takewhile(lambda line: not _RULE.fullmatch(line), lines))
     indent = min((len(one) - len(one.lstrip()) for one in lines[1:] if one.strip()), default=0)
     return "\n".join([*lines[:1], *(one[indent:] for one in lines[1:])]).strip()
 
@@ -121,7 +122,9 @@ def _labeled(lines: list[str]) -> Iterator[tuple[str, str]]:
         for at, ((asks, one), (follows, other)) in enumerate(zip(parts, parts[1:], strict=False))
         if asks and follows is False
     ]
-    if len(pairs) * 4 >= asked * 3 and (len(pairs) > 1 or (parts and parts[0][0])):
+    above = sum(map(len, itertools.takewhile(lambda line: not _LABEL.fullmatch(line), lines)))
+    below = sum(len(line) for _, text in parts for line in text)
+    if len(pairs) * 4 >= asked * 3 and above <= below and (len(pairs) > 1 or parts[0][0]):
         yield from pairs
 
 
@@ -177,11 +180,6 @@ def _headed(lines: list[str]) -> Iterator[tuple[str, str]]:
         return
 
 
-def is_question(line: str) -> bool:
-    """Return whether a line is a question, by its end."""
-    return len(line) <= _LONGEST_QUESTION and _ASKS.fullmatch(line) is not None
-
-
 def _asked(lines: list[str]) -> Iterator[tuple[str, str]]:
     """Yield questions that are lines of their own, and the paragraphs after each."""
     lines = [line for line in lines if not _HEADING.fullmatch(line)]
@@ -194,7 +192,9 @@ def _asked(lines: list[str]) -> Iterator[tuple[str, str]]:
         elif found:
             found[-1][1].append(line)
     answered = [(asked, "\n".join(below)) for asked, below in found if any(map(str.strip, below))]
-    if len(answered) >= 2 and len(answered) == len(found) and len(found) * 4 >= paragraphs:
+    are_marked = all(_MARKED.match(asked) for asked, _ in found)
+    share = _MARKED_PARAGRAPHS if are_marked else _PARAGRAPHS
+    if len(answered) >= 2 and len(answered) == len(found) and len(found) * share >= paragraphs:
         yield from answered
 
 
@@ -206,7 +206,7 @@ def _in_tables(lines: list[str]) -> list[Row]:
         if line.strip().startswith("|") or (rows and "|" in line):
             cells = re.split(r"(?<!\\)\|", line.strip().removeprefix("|").removesuffix("|"))
             if not all(re.fullmatch(r":?-+:?", cell.strip()) for cell in cells):
-                rows.append([re.sub(r"<br ?/?>", "\n", one).strip(" *") for one in cells])
+                rows.append([html_text(one.replace(r"\|", "|")).strip(" *") for one in cells])
         elif rows:
             found += table_rows(rows)
             rows = []

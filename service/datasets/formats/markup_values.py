@@ -19,39 +19,53 @@ from service.datasets.formats.detect import XML, YAML, other_text
 from service.datasets.formats.faq_texts import find_pairs, table_rows
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.table_layout import forms_shape
-from service.datasets.passages import extract_page_text, html_text
+from service.datasets.passages import html_text
 from service.datasets.rows.lines import UTF8_BOM
 
 Row = dict[str, Any]
 
 _HEAD_BYTES: Final = 64 * 1024
-_MAX_BYTES: Final = 32 * 1024**2
+_MAX_BYTES: Final = 16 * 1024**2
+_MAX_YAML_BYTES: Final = 4 * 1024**2
 _MAX_VALUES: Final = 2_000_000  # of a YAML document, whose aliases can multiply
 _LINKED: Final = re.compile(r"<script[^>]*ld\+json[^>]*>(.*?)</script>", re.DOTALL | re.IGNORECASE)
+# What a page shows as a question: a term, the title of a part that folds, or by its class.
+_ASKED: Final = re.compile(
+    r"<(?:dt|summary)\b[^>]*>|<\w+\s[^>]*?\b(?:class|itemprop)\s*=\s*[\"']?[^\"'>]*?"
+    r"(?<![a-z])(?:question|name(?=[\"']))(?![a-z])[^>]*>",
+    re.IGNORECASE,
+)
+_FOOTER: Final = re.compile(r"<footer\b.*?</footer>", re.DOTALL | re.IGNORECASE)
+_MAYBE_YAML: Final = re.compile(
+    rb"(?:(?:---|#|%).*\n|\s)*+(?:- ?)*(?:[\"']?\w[^:\n,\t]{0,80}:(?:[ \r].*)?\n|- )"
+)
 _LEAST_TABLE: Final = 0.8  # of the text of a page that is a table
 
 
-def structured_value(path: Path) -> tuple[str | None, Any]:
-    """Return what a text is and its value if it is XML, YAML, cards, or questions with answers.
+def structured_values(path: Path) -> Iterator[tuple[str | None, Any]]:
+    """Yield what a text may be, and its value: XML, YAML, cards, or questions with answers.
 
-    The kind is None if the value certainly has rows. Other texts, and those that are too long to be
-    in memory as values, have no value.
+    The kind is None if the value certainly has rows. Texts that are too long to be in memory as
+    values have none.
     """
     if path.stat().st_size > _MAX_BYTES:
-        return None, None
+        return
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES).removeprefix(UTF8_BOM).lstrip()
     if head[:1] in (b"[", b"{") or b"\0" in head or is_clearly_table(head):
-        return None, None
+        return
     kind, data = other_text(head), path.read_bytes().removeprefix(UTF8_BOM)
-    if kind == XML:
-        return kind, xml_value(data.lstrip())
     text = data.decode("utf-8", "replace")
-    if text.startswith("#separator:"):
-        return None, cards(text)
-    if kind == YAML and (value := yaml_value(text)):
-        return kind, value
-    return None, find_pairs(text) if text_chat(path) is None else None
+    if kind == XML:
+        yield kind, xml_value(data.lstrip())
+    elif text.startswith("#separator:"):
+        yield None, cards(text)
+    elif text_chat(path) is None:
+        if _MAYBE_YAML.match(head) and len(data) <= _MAX_YAML_BYTES:
+            value = yaml_value(text)
+            if isinstance(value, dict) or (value and isinstance(value[0], dict | list)):
+                yield YAML, value
+        yield None, find_pairs(text)
 
 
 def xml_value(data: bytes) -> Any:
@@ -86,7 +100,7 @@ def _element_value(element: Any) -> Any:
     found: Row = {key.rpartition("}")[2]: one for key, one in element.attrib.items()}
     if not inside:
         text = html_text(text) if "<" in text else text
-        return {**found, "text": text} if found else text
+        return {**found, "text": text} if found and text else found or text
     for one in inside:
         value, key = _element_value(one), _tag(one)
         if key in found and isinstance(found[key], list):
@@ -144,7 +158,8 @@ def page_value(page: str) -> Any:
         parts = value if isinstance(value, list) else value.get("@graph", [value])
         if faqs := [one for one in parts if isinstance(one, dict) and "mainEntity" in one]:
             return faqs
-    text = extract_page_text(page).text
+    page = _FOOTER.sub("", page)
+    text = html_text(_ASKED.sub("<h6>", page))
     try:
         tables = list(document_fromstring(page.encode(), parser=_page_parser()).iter("table"))
     except (etree.LxmlError, ValueError):

@@ -33,7 +33,7 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "prompt": (
         "prompt", "question", "query", "input", "instruction", "user", "q", "input_text", "inputs",
         "problem", "article", "description", "user message", "customer message",
-        "customer question",
+        "customer question", "question_text", "questiontext",
         "问题", "咨询", "問い合わせ", "問合せ", "문의",
         "問題", "提问", "質問", "입력", "질문", "คำถาม", "câu hỏi", "pertanyaan",
         "soalan", "प्रश्न", "frage", "pregunta", "pergunta", "domanda", "вопрос", "سؤال",
@@ -44,7 +44,7 @@ _ALIASES: dict[str, tuple[str, ...]] = {
         "output_text", "targets", "solution", "highlights", "summary", "resolution", "close_notes",
         "commentbody", "comment_body", "our answer", "agent reply", "agent response", "bot answer",
         "assistant response", "expected", "expected_output", "expectedoutput",
-        "answers",
+        "answers", "answer_text", "answertext",
         "回答", "答案", "答え", "출력", "답변", "대답", "คำตอบ", "câu trả lời",
         "jawaban", "jawapan", "उत्तर", "antwort", "réponse", "respuesta", "resposta",
         "risposta", "ответ", "جواب",
@@ -111,7 +111,7 @@ _DESCRIPTIVE = frozenset(
 # Words of longer names, such as “Customer question” and “Bot answer”.
 _GUESSED_WORDS = 3
 _PART_CHARS = 4  # of a name that is looked for inside longer ones, unless it is in CJK
-_NO_ANSWERS = frozenset([("description", "summary")])  # of products
+_NO_ANSWERS = frozenset([("description", "summary"), ("description", "target")])  # of products
 _SENTENCE = re.compile(r"[.,:;!?]")
 _WORD = re.compile(r"[a-z]+")
 _HONORIFIC = re.compile(r"\A(?:お|ご|御)(?=\w{2})|(?<=\w{2})(?:内容| ?내용)\Z")

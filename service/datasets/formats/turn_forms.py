@@ -100,7 +100,18 @@ _MARKED = {
 
 _PYTHON = re.compile(r"\s*(?:\[\s*)?\{\s*'")
 
+_LONGEST_QUESTION = 400
+_ASKS = re.compile(
+    r".*(?:[?？؟]|か。|(?:吗|呢)|(?:ไหม|มั้ย|อะไร|อย่างไร|ยังไง|เท่าไ\w+|ที่ไหน|เมื่อไ\w+|หรือไม่|หรือเปล่า|บ้าง|ใคร"
+    r"|กี่\w{1,8})(?:ครับ|คะ|ค่ะ)?)[*_\s\"”)]*"
+)
+
 Row = dict[str, Any]
+
+
+def is_question(line: str) -> bool:
+    """Return whether a line is a question, by its end."""
+    return len(line) <= _LONGEST_QUESTION and _ASKS.fullmatch(line) is not None
 
 
 def parse_json_text(value: Any, marks: tuple[str, ...] = ("[", "{")) -> Any:
