@@ -41,7 +41,7 @@ _LABEL: Final = re.compile(
     r"(?:[\]】]\s*[:：]?|\s?[:：.．])[*_]*(?:\s+|(?<=[:：\]】*]))(?P<text>.*)",
     re.IGNORECASE,
 )
-_HEADING: Final = re.compile(r"(#{1,6})[^\S\n]+(.*?)[\s#]*(?:\{#[^{}]*\})?\s*")
+_HEADING: Final = re.compile(r"(#{1,6}|={1,6})[^\S\n]+(.*?)[\s#=]*(?:\{#[^{}]*\})?\s*")
 _UNDERLINE: Final = re.compile(r"(?:={3,}|-{3,})\s*")
 _FENCE: Final = re.compile(r"\s*(?:```|~~~)")
 _RULE: Final = re.compile(

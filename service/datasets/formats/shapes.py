@@ -33,17 +33,18 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "prompt": (
         "prompt", "question", "query", "input", "instruction", "user", "q", "input_text", "inputs",
         "problem", "article", "description", "user message", "customer message",
-        "customer question", "question_text", "questiontext",
+        "customer question", "question_text", "questiontext", "request_text",
         "问题", "咨询", "問い合わせ", "問合せ", "문의",
         "問題", "提问", "質問", "입력", "질문", "คำถาม", "câu hỏi", "pertanyaan",
         "soalan", "प्रश्न", "frage", "pregunta", "pergunta", "domanda", "вопрос", "سؤال",
         "问", "問", "문", "ถาม", "hỏi", "tanya",
     ),
     "completion": (
-        "completion", "answer", "output", "response", "assistant", "reply", "target", "a",
+        "completion", "expected", "expected_output", "expectedoutput", "reference", "ground_truth",
+        "response_text", "answer", "output", "response", "assistant", "reply", "target", "a",
         "output_text", "targets", "solution", "highlights", "summary", "resolution", "close_notes",
         "commentbody", "comment_body", "our answer", "agent reply", "agent response", "bot answer",
-        "assistant response", "expected", "expected_output", "expectedoutput",
+        "assistant response",
         "answers", "answer_text", "answertext",
         "回答", "答案", "答え", "출력", "답변", "대답", "คำตอบ", "câu trả lời",
         "jawaban", "jawapan", "उत्तर", "antwort", "réponse", "respuesta", "resposta",
@@ -582,7 +583,8 @@ def _messages_of_field(found: RowIssues, taken: Row, field: str, role: str) -> l
         return [as_message(value, {})]
     if isinstance(value, dict):  # such as an answer before its aliases
         named = {name.casefold(): one for name, one in value.items() if isinstance(one, str)}
-        text = next((named[name] for name in _TEXT_NAMES if name in named), None)
+        only = next(iter(named.values())) if len(named) == 1 else None
+        text = next((named[name] for name in _TEXT_NAMES if name in named), only)
         if are_turns(turns := parse_json_text(text)):
             return [as_message(turn, {}) for turn in turns]
         taken = {**taken, field: value if text is None else text}

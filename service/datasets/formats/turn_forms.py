@@ -21,7 +21,7 @@ SPEAKERS = {
     "contact": "user", "consumer": "user", "lead": "user", "guest": "user", "caller": "user",
     "inbound": "user", "incoming": "user", "outbound": "assistant", "outgoing": "assistant",
     "agent": "assistant", "support": "assistant", "staff": "assistant", "operator": "assistant",
-    "admin": "assistant", "representative": "assistant", "employee": "assistant",
+    "manager": "assistant", "claude": "assistant", "copilot": "assistant", "admin": "assistant", "representative": "assistant", "employee": "assistant",
     "用户": "user", "客户": "user", "顾客": "user", "客服": "assistant", "助手": "assistant",
     "ユーザー": "user", "お客様": "user", "オペレーター": "assistant", "アシスタント": "assistant",
     "사용자": "user", "고객": "user", "상담원": "assistant", "상담사": "assistant",
