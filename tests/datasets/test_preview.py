@@ -153,8 +153,8 @@ def test_sheets_are_offered_with_their_first_row(tmp_path: Path) -> None:
         Other=[["question", "answer"], ["Q", "A"]],
     )
     made = preview(tmp_path, data)
-    assert made.found is not None
-    assert (made.found.container, made.found.sheet, made.found.header_row) == ("xlsx", "Data", 1)
+    assert made.error is not None
+    assert made.error.code == "several_sheets"
     assert [(one.sheet, one.cells) for one in made.alternatives.sheet] == [
         ("Notes", ["Written in May"]),
         ("Data", ["prompt", "completion"]),

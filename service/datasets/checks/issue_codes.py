@@ -34,7 +34,8 @@ def _info(message: str, fix: str) -> Check:
 _CHECKS: Final[dict[str, Check]] = {
     # Files as a whole
     "empty_file": _error(
-        "The file holds no rows.", "Write one JSON object per line, one line per example."
+        "The file is empty: it has no rows.",
+        "Write one JSON object per line, one line per example.",
     ),
     "not_jsonl": _error(
         "The file is not JSON Lines: it looks like {kind}.",
@@ -228,8 +229,9 @@ _CHECKS: Final[dict[str, Check]] = {
         "Pack the file again, without a password, and compare its size with the original.",
     ),
     "several_files": _error(
-        "The archive holds {count} data files.",
-        "Pack one data file alone, or join the rows in one file.",
+        "The archive holds {count} data files that do not belong together: {names}.",
+        "Pack one data file alone, or files of the same kind with the same columns. Give rows to "
+        "hold out as the validation file.",
     ),
     "several_channels": _error(
         "The archive has the days of {count} channels.", "Pack the folder of one channel alone."
@@ -250,6 +252,10 @@ _CHECKS: Final[dict[str, Check]] = {
         "The workbook has {count} sheet(s), none with the given name.",
         "Name one of the workbook's sheets, which a preview lists, or omit the option to use the "
         "first with a table.",
+    ),
+    "several_sheets": _error(
+        "{count} sheets of the workbook have rows: {names}.",
+        'Name the sheet to read, as in {"sheet": "…"}, or put all rows into one sheet.',
     ),
     "other_sheets": _warning(
         "Only one sheet is read; {count} other sheet(s) of the workbook contain data.",

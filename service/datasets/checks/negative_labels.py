@@ -98,7 +98,12 @@ def _code(name: str, value: str) -> str | None:
     return "unclear_label" if value in perhaps else None
 
 
-_TEXTS: Final = {"true": True, "false": False}
+_TEXTS: Final = {
+    **dict.fromkeys(("true", "👍", "thumbs_up", "thumbs up", "thumbsup", "up", "liked"), True),
+    **dict.fromkeys(
+        ("false", "👎", "thumbs_down", "thumbs down", "thumbsdown", "down", "disliked"), False
+    ),
+}
 # The label is the last field of a canonical row.
 _ENDINGS: Final = {b'"label":true}': True, b'"label":false}': False}
 _ENDING_BYTES: Final = max(map(len, _ENDINGS)) + 1
@@ -110,7 +115,7 @@ def as_label(value: Any) -> Any:
 
 
 def are_labels(values: Iterable[Any], *, as_text: bool) -> bool:
-    """Return whether all values are booleans or, if `as_text`, the texts true and false.
+    """Return whether all values are booleans or, if `as_text`, texts such as true and 👎.
 
     Other labels are, for example, names of classes.
     """

@@ -7,9 +7,10 @@ yield its rows.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import zip_longest
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from service.datasets.formats.chat_apps import at_path, objects, plain_turns, seconds
 from service.datasets.formats.options import Record
@@ -112,7 +113,7 @@ def is_squad(value: Row) -> bool:
     return flat and isinstance(value.get("question"), str)
 
 
-_PROMPTS: Final = ("prompt", "question", "instruction", "text", "input", "query")
+_PROMPTS: Final = ("prompt", "Prompt", "question", "instruction", "text", "input", "query")
 _ANSWERS: Final = ("answer", "completion", "response", "output", "reply", "corrected", "edited")
 
 
@@ -239,29 +240,18 @@ def argilla_flat(value: Row) -> Iterator[Row]:
 # Answers that were compared or rated
 
 
-class Compared(NamedTuple):
-    """Two columns of answers, and the column that says which is better: its values for each."""
-
-    first: str
-    second: str
-    judge: str
-    is_first: tuple[str, ...]
-    is_second: tuple[str, ...]
-
-
-_COMPARED: Final = (
-    # Chatbot Arena, its competition on Kaggle, PKU-SafeRLHF, SHP, HelpSteer 2 and 3
-    Compared("conversation_a", "conversation_b", "winner", ("model_a", "a"), ("model_b", "b")),
-    Compared("response_a", "response_b", "winner_model_a", ("1", "1.0", "true"), ("0", "false")),
-    Compared("response_a", "response_b", "winner", ("model_a", "a"), ("model_b", "b")),
-    Compared("response_0", "response_1", "better_response_id", ("0",), ("1",)),
-    Compared("human_ref_A", "human_ref_B", "labels", ("1",), ("0",)),
-    Compared(
-        "response_1", "response_2", "preference_strength", ("-3", "-2", "-1"), ("1", "2", "3")
-    ),
-    Compared("response1", "response2", "overall_preference", ("-3", "-2", "-1"), ("1", "2", "3")),
+# Chatbot Arena, its competition on Kaggle, PKU-SafeRLHF, SHP, HelpSteer, WebGPT and StackExchange
+# name two answers alike but for their ends.
+_SIDE: Final = re.compile(
+    r"(.*(?:conversation|response|answer|completion|output|summary|reply|text|ref)[_ ]?)([ab012jk])",
+    re.IGNORECASE,
 )
-_TIE: Final = ("1", "1.0", "true")
+_SIDES: Final = (("a", "b"), ("0", "1"), ("1", "2"), ("j", "k"))
+_JUDGES: Final = (
+    *("winner", "better", "better_response_id", "preferred", "preference", "overall_preference"),
+    *("preference_strength", "choice", "chosen", "selected", "vote", "label", "labels"),
+    "winner_model_a",
+)
 _RANKED: Final = ("answers", "completions", "responses", "candidates")
 _WRITTEN: Final = ("answer", "response", "completion", "text", "output", "content")
 _SCORES: Final = (
@@ -273,23 +263,47 @@ _SCORES: Final = (
 
 def compared(value: Row) -> list[Row] | None:
     """Return the preference in a value with two answers, unless nobody won."""
-    found = next(
-        (one for one in _COMPARED if {one.first, one.second, one.judge} <= value.keys()), None
-    )
-    if found is None:
+    found: dict[str, dict[str, str]] = {}
+    for name in value:
+        if (match := _SIDE.fullmatch(name)) is not None:
+            found.setdefault(match[1], {})[match[2].casefold()] = name
+    pairs = ((keys, pair) for keys in found.values() for pair in _SIDES if {*pair} <= keys.keys())
+    keys, pair = next(pairs, ({}, ("", "")))
+    if not keys:
         return None
-    judged = str(value[found.judge]).casefold()
-    is_tie = str(value.get("winner_tie")).casefold() in _TIE
-    if is_tie or judged not in (*found.is_first, *found.is_second):
-        return []
-    both = [value[found.first], value[found.second]]
-    row = preference(_question_of(value), both, int(judged in found.is_second))
-    return [{key: one for key, one in row.items() if one is not None}]
+    worth = _first_is_better(value, pair)
+    if worth is None:
+        return None
+    both = [value[keys[side]] for side in pair]
+    row = preference(_question_of(value), both, int(worth < 0))
+    return [{key: one for key, one in row.items() if one is not None}] if worth else []
+
+
+def _first_is_better(value: Row, sides: tuple[str, str]) -> float | None:
+    """Return more than 0 if the first of two answers is better, 0 if neither, None if unknown."""
+    named = {name.casefold().replace(" ", "_"): one for name, one in value.items()}
+    judge = next((name for name in _JUDGES if name in named), None)
+    if judge is None:
+        scores = [seconds(named.get(f"score_{side}")) for side in sides]
+        return 1 if sides[0] == "j" else None if None in scores else scores[0] - scores[1]
+    judged = str(named[judge]).casefold()
+    if str(named.get("winner_tie")).casefold() in ("1", "1.0", "true"):
+        return 0
+    number = seconds(judged)
+    if number is not None and "preference" in judge:
+        return -number
+    if sides == ("a", "b"):
+        judged = {"1": "a", "1.0": "a", "true": "a", "0": "b", "0.0": "b", "false": "b"}.get(
+            judged, judged
+        )
+    side = re.split(r"[^a-z0-9]+", judged)[-1]
+    return (side == sides[0]) - (side == sides[1])
 
 
 def _question_of(value: Row) -> Any:
     names = (*_PROMPTS, "history", "title", "context")
-    return next((value[name] for name in names if value.get(name) is not None), None)
+    found = next((value[name] for name in names if value.get(name) is not None), None)
+    return found.get("full_text", found.get("text")) if isinstance(found, dict) else found
 
 
 def _objects_of(answers: Any) -> list[Row]:
@@ -390,10 +404,28 @@ def instances(value: Row) -> Iterator[Row]:
         }
 
 
-def intent(value: Row) -> Iterator[Row]:
-    """Yield the questions of an intent of a chatbot, with the first of its answers."""
-    for pattern in value["patterns"]:
-        yield {"prompt": pattern, "completion": value["responses"][:1]}
+_PHRASES: Final = ("patterns", "questions", "utterances", "examples", "phrases", "training_phrases")
+_REPLIES: Final = ("responses", "answers", "replies", "answer")
+
+
+def intent(value: Row) -> list[Row] | None:
+    """Return the questions of an intent of a chatbot, each with the first of its answers."""
+    asked, answers = (
+        next((found for name in names if (found := _texts_of(value.get(name)))), [])
+        for names in (_PHRASES, _REPLIES)
+    )
+    if not asked or not answers:
+        return None
+    return [{"prompt": one, "completion": answers[0]} for one in asked]
+
+
+def _texts_of(value: Any) -> list[str]:
+    """Return the texts of a list, or of the first list in an object of them by language."""
+    if isinstance(value, dict):
+        value = next(iter(value.values()), None)
+    texts = value if isinstance(value, list) else [value]
+    texts = [one.get("text") if isinstance(one, dict) else one for one in texts]
+    return texts if all(isinstance(one, str) for one in texts) else []
 
 
 def is_classified(value: Row) -> bool:

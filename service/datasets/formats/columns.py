@@ -36,12 +36,14 @@ from service.datasets.formats.turn_forms import (
     are_plain,
     are_turns,
     has_openai_messages,
+    is_question,
     parse_json_text,
     parse_roles,
     parse_transcript,
     role_of,
     standard_role,
 )
+from service.datasets.passages import html_text
 
 
 def are_prompts(values: Iterable[Any], roles: Mapping[str, str]) -> bool:
@@ -96,14 +98,17 @@ def unfold(records: Iterator[Record], options: FormatOptions) -> Unfolded:
     if other_kind(value) is not None:
         return Unfolded(whole, False)
     if len(first) == 1 and (rows := _rows_of_document(value, options)):
-        line = first[0].line
-        return Unfolded((Record(line, row) for row in rows), True)
+        return unfold((Record(first[0].line, row) for row in rows), options)._replace(changed=True)
     if value.keys() <= _VIEWER_FIELDS and isinstance(value.get("row"), dict):
         return Unfolded(_map_values(whole, _unwrap_viewer_row), True)
     if _holds_transcripts(value, options):
         return Unfolded(_map_values(whole, _convert_transcript), True)
-    if not forms_shape(list(value), options) and forms_shape(list(_lifted(value)), options):
+    if forms_shape(list(value), options) and _is_row(value, options):
+        return Unfolded(whole, False)
+    if (lifted := _lifted(value)) is not value and forms_shape(list(lifted), options):
         return Unfolded(_map_values(whole, _lifted), True)
+    if len([row for one in first for row in _rows_inside(one.value, options)]) > 1:
+        return Unfolded(_all_rows_inside(whole, options), True)
     return Unfolded(whole, False)
 
 
@@ -133,9 +138,13 @@ def _unfold_json_column(records: Iterator[Record], options: FormatOptions) -> Un
         return Unfolded(_exported_rows(whole, export), True)
     if _holds_transcripts(cells, options):
         return Unfolded(_map_values(whole, _convert_transcript), True)
-    if forms_shape(list(cells), options) and _is_row(cells, options):
-        return Unfolded(whole, False)
     values, named = [one.value for one in first], assistants(options.roles)
+    if (
+        forms_shape(list(cells), options)
+        and _is_row(cells, options)
+        and _has_answers(values, options)
+    ):
+        return Unfolded(whole, False)
     if (chats := join_messages(values, whole, named)) is not None:
         return Unfolded(chats, True)
     for column, cell in cells.items():
@@ -171,7 +180,9 @@ def _chats(
         return read_messages(records, options.roles)
     if is_tree_message(first[0].value):
         return join_trees(records)
-    is_known = _is_row(values[0], options)  # and no export of an unknown tool
+    is_known = _is_row(values[0], options) and _has_answers(
+        values, options
+    )  # and no export of an unknown tool
     if any(chats_inside(value, options.roles, is_known=is_known) for value in values):
         return _chats_inside(records, options, is_known=is_known)
     return None if is_known else join_messages(values, records, assistants(options.roles))
@@ -184,6 +195,17 @@ def _is_row(value: Row, options: FormatOptions) -> bool:
         return options.shape is not None or find_message_columns(value, options) is not None
     columns = [found[1][name] for name in ("messages", "conversations") if name in found[1]]
     return all(are_plain(parse_json_text(value[one])) for one in columns)
+
+
+def _has_answers(values: list[Any], options: FormatOptions) -> bool:
+    """Return whether records are no messages, or an assistant wrote some of them."""
+    rows = [one for one in values if isinstance(one, dict)]
+    found = find_message_columns(rows[0], options) if rows else None
+    if found is None or find_shape(rows[0], options, lambda _: True) is not None:
+        return True
+    return any(
+        standard_role(str(row.get(found.role)), options.roles) == "assistant" for row in rows
+    )
 
 
 def _chats_inside(
@@ -278,6 +300,46 @@ def _rows_of_document(value: Row, options: FormatOptions) -> list[Any]:
         return below[0] if len(below) == 1 else []
     rows = next(iter(arrays.values()), [])
     return rows if len(arrays) == 1 and not are_turns(rows) else []
+
+
+_MAX_DEPTH = 6
+_BODIES = ("body", "content", "description", "html")  # of articles
+
+
+def _first_text(value: Row, names: Iterable[str]) -> str:
+    return next((value[name] for name in names if isinstance(value.get(name), str)), "")
+
+
+def _all_rows_inside(records: Iterable[Record], options: FormatOptions) -> Iterator[Record]:
+    for record in records:
+        if record.issue is not None:
+            yield record
+        else:
+            yield from _records_of(_rows_inside(record.value, options), record)
+
+
+def _rows_inside(value: Any, options: FormatOptions, depth: int = _MAX_DEPTH) -> list[Row]:
+    """Return the rows anywhere in a value: objects that form a shape, and questions as keys."""
+    if isinstance(value, dict):
+        if (export := find_export(value)) is not None:
+            return list(export(value) or ())
+        found = find_shape(value, options, lambda _: True)
+        if found is not None and found[0] == "prompt_completion":
+            texts = [value[found[1][name]] for name in ("prompt", "completion")]
+            return [value] if all(isinstance(text, str) for text in texts) else []
+        talks = value.get("conversations", value.get("dialogues"))
+        if isinstance(talks, list) and all(
+            isinstance(one, list) and are_plain(one) for one in talks
+        ):
+            return [{"conversations": one} for one in talks]
+        texts = [one for one in value.values() if isinstance(one, str)]
+        title, body = (_first_text(value, names) for names in (("title",), _BODIES))
+        if body and is_question(title):
+            return [{"prompt": title, "completion": html_text(body)}]
+        if len(texts) == len(value) > 1 and all(map(is_question, value)):
+            return [{"prompt": asked, "completion": text} for asked, text in value.items()]
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [row for one in inside if depth for row in _rows_inside(one, options, depth - 1)]
 
 
 def _is_column(value: Any) -> bool:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import tempfile
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import msgspec
 
 from service.datasets.checks.issues import (
     MAX_LISTED,
+    DatasetError,
     Issue,
     IssueLog,
     RowIssues,
@@ -27,7 +30,13 @@ from service.datasets.contract.tasks import ConvertResult
 from service.datasets.formats.chat_texts import read_text_chat, text_chat
 from service.datasets.formats.columns import ColumnMeaning, interpret_columns, sample_records
 from service.datasets.formats.csv_records import read_csv
-from service.datasets.formats.decompression import archive_of, compression_of, extract, unpack
+from service.datasets.formats.decompression import (
+    archive_of,
+    compression_of,
+    extract,
+    several_files,
+    unpack,
+)
 from service.datasets.formats.detect import binary_container, text_container
 from service.datasets.formats.documents import (
     DocumentText,
@@ -37,6 +46,8 @@ from service.datasets.formats.documents import (
 )
 from service.datasets.formats.json_records import read_json, read_jsonl
 from service.datasets.formats.mailboxes import is_mailbox, read_mailbox
+from service.datasets.formats.faq_texts import find_pairs
+from service.datasets.formats.markup_values import database_rows, page_value, structured_values
 from service.datasets.formats.options import (
     Container,
     FormatOptions,
@@ -138,10 +149,65 @@ def unpack_source(path: Path, work: Path, options: FormatOptions, log: IssueLog)
         if compression is not None:
             unpack(path, unpacked, compression, options)
         else:
-            extract(path, unpacked, kind, options, log)
+            members = extract(path, unpacked, kind, options, log)
+            if len(members) > 1:
+                unpacked = _join_members(members, work, options, log)
         packed.append(kind)
         path = unpacked
     return Unpacked(path, "+".join(packed) or None)
+
+
+_SPLIT = re.compile(
+    r"(?<![a-z])(?:train|test|valid|val|dev|eval|holdout)(?![a-su-z])", re.IGNORECASE
+)
+
+
+def _join_members(
+    members: Mapping[str, Path], work: Path, options: FormatOptions, log: IssueLog
+) -> Path:
+    """Join the rows of the files of an archive, if their rows are of one shape.
+
+    Raises DatasetError if none has rows, if their shapes or purposes differ, or if a row is
+    unreadable.
+    """
+    found: dict[str, tuple[ColumnMeaning, IssueLog]] = {}
+    error = several_files(members)
+    for at, (name, path) in enumerate(members.items()):
+        folder, own = work / f"member-{at}", IssueLog(log.limit)
+        folder.mkdir()
+        try:
+            opened = open_container(path, folder, options, own)
+            records = read_records(opened, options, own)
+            sample = sample_records(records, opened.container, options)
+            found[name] = interpret_columns(sample, options, own), own
+        except DatasetError as e:
+            error = e if e.issue.code not in ("unknown_columns", "unknown_format") else error
+    if not found:
+        raise error
+    if len(members) > len(found):
+        log.add(make_issue("other_files", count=len(members) - len(found)))
+    if len(found) == 1:
+        return members[next(iter(found))]
+    if len({meaning.shape for meaning, _ in found.values()}) > 1 or any(
+        _SPLIT.search(PurePosixPath(name).stem) for name in found
+    ):
+        raise several_files(found)
+    with (work / "joined").open("wb") as target:
+        for meaning, own in found.values():
+            for line, value, issue, warnings in meaning.records:
+                own.extend(warnings)
+                if issue is not None and issue.severity == "error":
+                    raise DatasetError(issue)
+                if issue is not None:
+                    own.add(issue)
+                elif isinstance(value, dict):
+                    named = {field: value.get(name) for field, name in meaning.fields.items()}
+                    row = value if meaning.shape == "reinforcement" else named
+                    target.write(encode(row) + b"\n")
+                else:
+                    raise refuse("not_an_object", line, found="bare value")
+            log.merge(own.issues, own.counts)
+    return work / "joined"
 
 
 def open_container(path: Path, work: Path, options: FormatOptions, log: IssueLog) -> OpenedFile:
@@ -155,20 +221,31 @@ def open_container(path: Path, work: Path, options: FormatOptions, log: IssueLog
 
         convert_arrow(path, work / "arrow.parquet")
         return OpenedFile(work / "arrow.parquet", "parquet")
+    if container == "sqlite":
+        return _opened_value(database_rows(path), work)
     if container == "document":
-        return OpenedFile(_text_of(path, work / "text", options, log), container)
+        return _open_document(path, work, options, log)
     if container is not None:
         return OpenedFile(path, container)
     if is_mailbox(path):  # each part of an e-mail has its own encoding
         return OpenedFile(path, "text")
     text = to_utf8(path, work / "text", options, log)
     path = with_newlines(text.path, work / "lines")
+    if options.container is None and options.shape != "text":
+        others = []
+        for kind, value in structured_values(path):
+            opened = _opened_value(value or [], work, text.encoding)
+            if value and (kind is None or options.columns or _has_rows(opened, options)):
+                return opened
+            others.append(kind)
+        if others and others[0] is not None and not options.is_document:
+            raise refuse("document", kind=others[0])
     container, delimiter = _text_container(path, options)
     return OpenedFile(path, container, text.encoding, delimiter, text.sample)
 
 
-def _text_of(path: Path, target: Path, options: FormatOptions, log: IssueLog) -> Path:
-    """Write the text of a document, such as a PDF or an HTML page."""
+def _open_document(path: Path, work: Path, options: FormatOptions, log: IssueLog) -> OpenedFile:
+    """Write the text of a document, such as a PDF or an HTML page, or its questions and answers."""
     kind = document_kind(path)
     if kind is None:
         data = path.read_bytes()
@@ -181,9 +258,31 @@ def _text_of(path: Path, target: Path, options: FormatOptions, log: IssueLog) ->
         if kind == "pdf" and (pages := found.empty_pages()):
             listed = ", ".join(map(str, pages[:_SHOWN_PAGES])) + ", …" * (len(pages) > _SHOWN_PAGES)
             log.add(make_issue("pages_without_text", count=len(pages), pages=listed))
+    if options.shape in (None, "prompt_completion") and (
+        rows := page_value(found.text) if found.is_html else find_pairs(found.text)
+    ):
+        return _opened_value(rows, work)
     text = extract_page_text(found.text).text if found.is_html else found.text
-    target.write_text(text, "utf-8", newline="\n")
-    return target
+    (work / "text").write_text(text, "utf-8", newline="\n")
+    return OpenedFile(work / "text", "document")
+
+
+def _opened_value(value: Any, work: Path, encoding: str | None = None) -> OpenedFile:
+    """Write a value, or the rows of a list, as JSON."""
+    rows = value if isinstance(value, list) else [value]
+    (work / "value").write_bytes(b"".join(encode(row) + b"\n" for row in rows))
+    return OpenedFile(work / "value", "json", encoding)
+
+
+def _has_rows(opened: OpenedFile, options: FormatOptions) -> bool:
+    """Return whether an XML or YAML document has rows, or something that the user must say."""
+    log = IssueLog(0)
+    try:
+        sample = sample_records(read_records(opened, options, log), "json", options)
+        interpret_columns(sample, options, log)
+    except DatasetError as error:
+        return error.issue.code not in ("unknown_columns", "not_an_object")
+    return True
 
 
 def _text_container(path: Path, options: FormatOptions) -> tuple[Container, str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import errno
+import json
 import lzma
 import re
 import tarfile
@@ -17,9 +18,11 @@ from typing import IO, Any, BinaryIO, Literal
 
 import zstandard
 
-from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, refuse
+from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, printable, refuse
+from service.datasets.formats.chat_apps import at_path, objects
 from service.datasets.formats.documents import ZIP_DAMAGE, zip_kind
 from service.datasets.formats.options import FormatOptions
+from service.datasets.rows.lines import parse
 
 Compression = Literal["gzip", "zstd", "bzip2", "xz"]
 
@@ -169,13 +172,16 @@ _DATA = frozenset(
     ]
 )
 _NUMBER = re.compile(r"\d+")
+_MAX_LISTED = 10
+_PHRASES = re.compile(r"_usersays_[\w-]+\.json\Z")
 _SLACK_DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.json")
 # The conversations in the exports of ChatGPT (large ones are in several files) and claude.ai, of
-# Messenger and Instagram, and of WhatsApp. Their other files hold accounts, settings and pictures.
+# Messenger and Instagram, of WhatsApp, and of Anki, the newest first. Their other files hold accounts, settings and pictures.
+_PART = re.compile(r"(?:conversations(?:-\d+)?|message_\d+)\.json")
 _CONVERSATIONS = (
-    re.compile(r"conversations(?:-\d+)?\.json"),
-    re.compile(r"message_\d+\.json"),
+    _PART,
     re.compile(r"_chat\.txt|.*WhatsApp.*\.txt"),
+    *(re.compile(rf"collection\.{kind}") for kind in ("anki21b", "anki21", "anki2")),
 )
 _TAR_MAGIC_AT = 257
 _DAMAGE = (*ZIP_DAMAGE, tarfile.TarError)
@@ -190,26 +196,32 @@ def archive_of(path: Path) -> str | None:
     return "tar" if head[_TAR_MAGIC_AT : _TAR_MAGIC_AT + 5] == b"ustar" else None
 
 
-def extract(path: Path, out: Path, kind: str, options: FormatOptions, log: IssueLog) -> None:
+def extract(
+    path: Path, out: Path, kind: str, options: FormatOptions, log: IssueLog
+) -> dict[str, Path]:
     """Write the data file of an archive to `out`, and log how many other files it has.
 
-    The days of a Slack channel are joined: their arrays follow each other.
-    Raises DatasetError if the archive is damaged, holds no data file or several, or unpacks to
+    The days of a Slack channel are joined: their arrays follow each other. If it is not clear which
+    one is the data file, each one is written to a file of its own beside `out`. Returns the files
+    by their names. Raises DatasetError if the archive is damaged, holds no data file, or unpacks to
     too many bytes, and OSError if the disk is full.
     """
     limit = options.limit_bytes(path.stat().st_size)
+    written: dict[str, Path] = {}
     try:
-        with (
-            _archive_members(path, kind) as (names, open_member),
-            closing(_read_members(_choose_members(names, log), open_member)) as blocks,
-        ):
-            write_within(limit, blocks, out, options)
+        with _archive_members(path, kind) as (names, open_member):
+            for at, chosen in enumerate(_choose_members(names, log)):
+                target = out.with_name(f"{out.name}-{at}") if at else out
+                with closing(_read_members(chosen, open_member)) as blocks:
+                    limit -= write_within(limit, blocks, target, options)
+                written[chosen[0]] = target
     except DatasetError:
         raise
     except _DAMAGE as error:
         if is_of_disk(error):
             raise
         raise refuse("damaged_archive", kind=kind.upper()) from error
+    return written
 
 
 @contextmanager
@@ -234,11 +246,12 @@ def _require_file(file: IO[bytes] | None) -> IO[bytes]:
     return file
 
 
-def _choose_members(names: list[str], log: IssueLog) -> list[str]:
-    """Return the only visible file, or the only one with the suffix of a data file.
+def _choose_members(names: list[str], log: IssueLog) -> list[list[str]]:
+    """Return the files to read: those of a list are parts of one.
 
-    From a folder of Slack's export, which has a file a day, return all days, and from the export of
-    an app the conversations.
+    These are the visible files with the suffix of a data file, or all if none has one. From the
+    export of an app, they are the conversations, and from a folder of Slack's, which has a file a
+    day, all days.
     """
     seen = [name for name in names if not _is_hidden(PurePosixPath(name))]
     files = {name: PurePosixPath(name) for name in seen}
@@ -251,33 +264,60 @@ def _choose_members(names: list[str], log: IssueLog) -> list[str]:
         for pattern in _CONVERSATIONS
     )
     data = [name for name in seen if files[name].suffix.lower() in _DATA] or seen
-    parts = days or next(filter(None, named), []) or _numbered(data)
-    if len({files[name].parent for name in parts}) > 1:
-        raise refuse("several_files", count=len(parts))
-    chosen = parts or data
-    chosen += [name for name in seen if days and files[name].name == "users.json"]
-    if len(chosen) > 1 and not parts:
-        raise refuse("several_files", count=len(data))
     if not data:
         raise refuse("unknown_format")
-    if len(seen) > len(chosen):
-        log.add(make_issue("other_files", count=len(seen) - len(chosen)))
+    groups: dict[Any, list[str]] = {}
+    for name in next(filter(None, named), data):
+        is_part = _PART.fullmatch(files[name].name) is not None
+        groups.setdefault(files[name].parent if is_part else name, []).append(name)
+    chosen = list(groups.values())
+    if days:
+        chosen = [[*days, *(name for name in seen if files[name].name == "users.json")]]
+    elif phrases := [name for name in seen if _PHRASES.search(name)]:
+        chosen = _intents(phrases, seen)
+    if len(seen) > (count := sum(map(len, chosen))):
+        log.add(make_issue("other_files", count=len(seen) - count))
+    if len({_NUMBER.sub("", name) for name, *_ in chosen}) == 1:
+        chosen.sort(key=lambda part: (len(part[0]), part[0]))
     return chosen
 
 
-def _numbered(names: list[str]) -> list[str]:
-    """Return files of JSON Lines that only differ in their numbers, such as `part-1.jsonl`."""
-    ends = {_NUMBER.sub("", name) for name in names}
-    is_lines = len(ends) == 1 and ends.pop().lower().endswith((".jsonl", ".ndjson"))
-    return sorted(names, key=lambda name: (len(name), name)) if is_lines else []
+def several_files(names: Iterable[str]) -> DatasetError:
+    """Create the error for an archive with several data files that do not belong together."""
+    listed = [printable(PurePosixPath(name).name) for name in names]
+    shown = ", ".join(listed[:_MAX_LISTED]) + ", …" * (len(listed) > _MAX_LISTED)
+    return refuse("several_files", count=len(listed), names=shown)
+
+
+def _intents(phrases: list[str], names: list[str]) -> list[list[str]]:
+    """Return the files of Dialogflow's intents: the phrases of each, and its answers."""
+    found = [[name, _PHRASES.sub(".json", name)] for name in phrases]
+    return [pair for pair in found if pair[1] in names]
 
 
 def _read_members(names: list[str], open_member: Any) -> Generator[bytes]:
+    if _PHRASES.search(names[0]):
+        yield _intent(*(parse(open_member(name).read())[0] for name in names))
+        return
     for name in names:
         with open_member(name) as source:
             yield from iter(partial(source.read, BLOCK), b"")
         if name.endswith("l"):  # JSON Lines, whose last line may not end
             yield b"\n"
+
+
+def _intent(phrases: Any, intent: Any) -> bytes:
+    """Return an intent of Dialogflow as JSON: its phrases, and its answers."""
+    asked = [
+        "".join(str(part.get("text")) for part in objects(p.get("data"))) for p in objects(phrases)
+    ]
+    given = [
+        one
+        for answer in objects(at_path(intent, "responses"))
+        for one in objects(answer.get("messages"))
+    ]
+    said = [text for one in given for text in (one.get("speech") or ())]
+    return json.dumps({"patterns": asked, "responses": said}).encode()
 
 
 def _is_hidden(name: PurePosixPath) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from service.datasets.checks.issues import refuse
 from service.datasets.formats.chat_texts import text_chat
@@ -37,6 +37,9 @@ _JSON_COLUMN = re.compile(
 )
 _JSON = re.compile(rb'\{\s*"|\[\s*\{')
 
+XML: Final = "an XML document"
+YAML: Final = "a YAML document"
+
 # Texts of other kinds, by their beginnings. A CSV file can hold any of them, but not begin so.
 _OTHER_TEXTS = tuple(
     (re.compile(start.encode()), kind)
@@ -45,26 +48,25 @@ _OTHER_TEXTS = tuple(
         r"WEBVTT\b": "subtitles (WebVTT)",
         r"\d+\n\d\d:\d\d:\d\d[,.]\d+ --> ": "subtitles (SRT)",
         r"\[[\w.-]+\]\n[\w.-]+ ?=": "a file of settings",
-        r"#separator:": "cards of Anki",
         r"BEGIN:VCARD": "a list of contacts (vCard)",
         r"(?:(?:From|To|Date|Subject|Received|Return-Path|Delivered-To|Message-ID|MIME-Version|X-[\w-]+"
         r"|DKIM-Signature|Content-Type|Reply-To): .*\n(?:[ \t].*\n)*){3}": "an e-mail (EML)",
-        r"<\?xml|<[a-z]\w*(?: [^<>]*)?>\s*<[a-z]\w*": "an XML document",
+        r"<\?xml|<[a-zA-Z]\w*(?: [^<>]*)?>\s*<[a-zA-Z]\w*": XML,
         r"(?:(?:--|/\*|SET |USE |BEGIN|START |PRAGMA ).*\n|\s)*+"
         r"(?:DROP TABLE|CREATE TABLE|INSERT INTO)": "an SQL dump",
-        r"(?:---.*\n|#.*\n)*+(?:(?:- )?[\w-]++:(?: [^\n,]*)?\n)++\s*+(?:- )?[\w-]++: ": (
-            "a YAML document"
-        ),
+        r"(?:---.*\n|#.*\n)*+(?:(?:- )?[\w-]++:(?: [^\n,]*)?\n)++\s*+(?:- )?[\w-]++: ": YAML,
         r"#![^\n]*\n|(?:import \w+|from [\w.]+ import )[^\n,]*\n": "the source of a program",
     }.items()
 )
 
 _OLE = b"\xd0\xcf\x11\xe0"  # the first bytes of Office files before 2007
-_HTML = re.compile(rb"\s*(?:<!doctype html|<html[\s>])", re.IGNORECASE)
+_HTML = re.compile(
+    rb"\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!doctype html|<(?:html|body|table)[\s>])", re.IGNORECASE
+)
 
 
-def binary_container(path: Path) -> Container | Literal["arrow"] | None:
-    """Detect Parquet, Arrow, a workbook or a document such as a PDF; return None for text.
+def binary_container(path: Path) -> Container | Literal["arrow", "sqlite"] | None:
+    """Detect Parquet, Arrow, SQLite, a workbook or a document such as a PDF; return None for text.
 
     Raises DatasetError for other archives, and for other files that are no text, which it names.
     """
@@ -80,6 +82,8 @@ def binary_container(path: Path) -> Container | Literal["arrow"] | None:
         raise refuse("document", kind=kind)
     if is_arrow(head):
         return "arrow"
+    if head.startswith(b"SQLite format 3\0"):
+        return "sqlite"
     kind = binary_kind(head)
     if kind is None or kind == UNKNOWN_BINARY:  # the latter may be UTF-16 without a mark
         return "document" if _HTML.match(head.removeprefix(UTF8_BOM)) else None
@@ -112,7 +116,7 @@ def text_container(path: Path, *, is_document: bool = False) -> tuple[Container,
         raise refuse("empty_file")
     if text_chat(path) is not None or (is_document and _is_prose(head)):
         return "text", None
-    if not is_document and (kind := _other_text(head.replace(b"\r\n", b"\n"))) is not None:
+    if not is_document and (kind := other_text(head.replace(b"\r\n", b"\n"))) is not None:
         raise refuse("document", kind=kind)
     if head[:1] == b"[":
         return ("jsonl" if _are_lists(head) else "json"), None
@@ -129,7 +133,7 @@ def text_container(path: Path, *, is_document: bool = False) -> tuple[Container,
     raise refuse("unknown_format")
 
 
-def _other_text(head: bytes) -> str | None:
+def other_text(head: bytes) -> str | None:
     """Return what a text is that is neither rows nor prose, or None."""
     return next((kind for start, kind in _OTHER_TEXTS if start.match(head)), None)
 

@@ -38,7 +38,7 @@ def read_jsonl(path: Path) -> Iterator[Record]:
     for number, line in read_lines(path):
         if line is None:
             yield Record(number, None, make_issue("line_too_long", number, limit=MAX_LINE_BYTES))
-        elif line and not line.isspace():
+        elif line and not line.isspace() and not line.lstrip().startswith(b"//"):
             yield _record(number, line)
 
 
@@ -188,8 +188,17 @@ def _arrays_of_objects(path: Path, start: int) -> Iterator[bytes]:
             rest = data[at:] if b'"' in data[at:] else b""
 
 
+# Trailing commas and comments, as people write them by hand. Strings are matched to stay as is.
+_LOOSE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|,(?=\s*[}\]])|//[^\n]*')
+
+
 def _record(line: int, data: bytes) -> Record:
     value, issue = parse(data)
+    if issue is not None and (b"//" in data or b"," in data):
+        tidy = _LOOSE.sub(lambda found: found[0] if found[0][:1] == b'"' else b"", data)
+        if tidy != data:
+            value, again = parse(tidy)
+            issue = issue if again is not None else None
     if issue is not None:
         issue = msgspec.structs.replace(issue, line=line)
     return Record(line, value, issue)

@@ -51,6 +51,10 @@ _ASSIGNED: Final = _set("assignee assigned")
 _ORGANIZATION: Final = _set("customer contact client visitor lead")
 _FLAGS: Final = SPEAKERS | {"me": "assistant", "sender": "assistant"}
 _CODES: Final = {"0": "user", "in": "user", "1": "assistant", "out": "assistant"}  # of directions
+_LETTERS: Final = {
+    **dict.fromkeys(("u", "v", "c", "h"), "user"),  # user, visitor, customer, human
+    **dict.fromkeys(("a", "b", "o"), "assistant"),  # agent, bot, operator
+}
 
 # Names of a message's fields, the best first, written with underscores.
 TEXTS: Final = (
@@ -272,10 +276,13 @@ def check_people(flats: list[Row]) -> None:
 
 
 def _by_words(path: str, values: list[str], _around: Around) -> Speaker | None:
-    if not _SPEAKER & set(words_of(path.rpartition(".")[2])):
+    if not _SPEAKER & set(words_of(path.rpartition(".")[2])) and not path.endswith(".t"):
         return None
     if field_name(path) in ("direction", "message_type") and _CODES.keys() & set(values):
         return Speaker(path, _CODES, is_sure=False)
+    if {one.casefold() for one in values} <= _LETTERS.keys():
+        letters = {one: _LETTERS[one.casefold()] for one in set(values)}
+        return Speaker(path, letters)
     roles = {value: role for value in set(values) if (role := role_named(value)) is not None}
     askers = {value for value in roles if _ORGANIZATION & set(words_of(value))}
     if askers and "assistant" not in roles.values():  # where staff are users of the tool

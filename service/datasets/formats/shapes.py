@@ -33,20 +33,23 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "prompt": (
         "prompt", "question", "query", "input", "instruction", "user", "q", "input_text", "inputs",
         "problem", "article", "description", "user message", "customer message",
-        "customer question",
+        "customer question", "question_text", "questiontext", "request_text",
         "问题", "咨询", "問い合わせ", "問合せ", "문의",
         "問題", "提问", "質問", "입력", "질문", "คำถาม", "câu hỏi", "pertanyaan",
         "soalan", "प्रश्न", "frage", "pregunta", "pergunta", "domanda", "вопрос", "سؤال",
+        "问", "問", "문", "ถาม", "hỏi", "tanya",
     ),
     "completion": (
-        "completion", "answer", "output", "response", "assistant", "reply", "target", "a",
+        "completion", "expected", "expected_output", "expectedoutput", "reference", "ground_truth",
+        "response_text", "answer", "output", "response", "assistant", "reply", "target", "a",
         "output_text", "targets", "solution", "highlights", "summary", "resolution", "close_notes",
         "commentbody", "comment_body", "our answer", "agent reply", "agent response", "bot answer",
-        "assistant response", "expected", "expected_output", "expectedoutput",
-        "answers",
-        "回答", "答案", "答え", "출력", "답변", "대답", "คำตอบ", "câu trả lời", "trả lời",
+        "assistant response",
+        "answers", "answer_text", "answertext",
+        "回答", "答案", "答え", "출력", "답변", "대답", "คำตอบ", "câu trả lời",
         "jawaban", "jawapan", "उत्तर", "antwort", "réponse", "respuesta", "resposta",
         "risposta", "ответ", "جواب",
+        "答", "답", "ตอบ", "đáp", "trả lời", "jawab",
     ),
     "system": ("system", "system_prompt", "systeminstruction", "system_instruction"),
     "instruction": ("instruction",),
@@ -57,7 +60,7 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "conversations": (
         "conversations", "conversation", "dialog", "dialogue", "items", "contents",
     ),
-    "label": ("label", "kto_tag"),
+    "label": ("label", "kto_tag", "feedback", "thumbs", "rating", "vote"),
     "class": ("label", "labels", "class", "category", "sentiment", "intent", "topic"),
     "context": CONTEXTS,
 }  # fmt: skip
@@ -109,10 +112,12 @@ _DESCRIPTIVE = frozenset(
 # Words of longer names, such as “Customer question” and “Bot answer”.
 _GUESSED_WORDS = 3
 _PART_CHARS = 4  # of a name that is looked for inside longer ones, unless it is in CJK
-_NO_ANSWERS = frozenset([("description", "summary")])  # of products
+_NO_ANSWERS = frozenset([("description", "summary"), ("description", "target")])  # of products
 _SENTENCE = re.compile(r"[.,:;!?]")
 _WORD = re.compile(r"[a-z]+")
 _HONORIFIC = re.compile(r"\A(?:お|ご|御)(?=\w{2})|(?<=\w{2})(?:内容| ?내용)\Z")
+# Names that are usual only together: of cards, glossaries and AIML.
+_PAIRED_NAMES = (("front", "back"), ("term", "definition"), ("pattern", "template"))
 _GUESSES = {
     "prompt": frozenset(("prompt", "question", "query", "instruction", "user", "customer")),
     "completion": frozenset(("completion", "answer", "response", "reply", "assistant")),
@@ -165,6 +170,10 @@ def find_shape(
         return shape, named
     if options.shape not in (None, "prompt_completion"):
         return None
+    by_name = {_plain_name(column): column for column in present}
+    for asked, answer in _PAIRED_NAMES:
+        if {asked, answer} <= by_name.keys():
+            return "prompt_completion", {"prompt": by_name[asked], "completion": by_name[answer]}
     if guessed := _guess_columns(present):
         return "prompt_completion", guessed
     text, label = _column("text", present, options), _column("class", present, options)
@@ -228,6 +237,11 @@ def _column(field: str, present: list[str], options: FormatOptions) -> str | Non
 def _plain_name(column: str) -> str:
     """Return a name in lower case, without a Japanese honorific and a word for “contents”."""
     return _HONORIFIC.sub("", column.strip().casefold())
+
+
+def usual_names(field: str) -> tuple[str, ...]:
+    """Return the usual names of a field."""
+    return _ALIASES[field]
 
 
 def named_like(field: str, columns: Iterable[str]) -> list[str]:
@@ -568,8 +582,12 @@ def _messages_of_field(found: RowIssues, taken: Row, field: str, role: str) -> l
     if are_turns([value]):
         return [as_message(value, {})]
     if isinstance(value, dict):  # such as an answer before its aliases
-        texts = (value[name] for name in _TEXT_NAMES if isinstance(value.get(name), str))
-        taken = {**taken, field: next(texts, value)}
+        named = {name.casefold(): one for name, one in value.items() if isinstance(one, str)}
+        only = next(iter(named.values())) if len(named) == 1 else None
+        text = next((named[name] for name in _TEXT_NAMES if name in named), only)
+        if are_turns(turns := parse_json_text(text)):
+            return [as_message(turn, {}) for turn in turns]
+        taken = {**taken, field: value if text is None else text}
     if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
         taken = {**taken, field: value[0]}  # answers that are all right, such as spellings
     text = _text_of_field(found, taken, field)

@@ -284,7 +284,8 @@ def _below_groups(rows: Sequence[NumberedRow], place: int, options: FormatOption
     row, following = rows[place], rows[place + 1 : place + 2]
     for other in following:
         is_wider = _filled(other.cells) > _filled(row.cells)
-        names = [cell for cell in trim_cells(other.cells) if cell]
+        cells = list(zip(trim_cells(row.cells), trim_cells(other.cells), strict=False))
+        names = [below for above, below in cells if is_known(above)]
         is_again = len(names) > 1 and all(len(name) > 1 and is_known(name) for name in names)
         if (is_wider or is_again) and forms_shape(other.cells, options):
             return other

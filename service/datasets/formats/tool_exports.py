@@ -23,7 +23,13 @@ from service.datasets.formats.chat_apps import (
     plain_turns,
     text_of,
 )
-from service.datasets.formats.turn_forms import SPEAKERS, are_turns, parse_json_text, role_named
+from service.datasets.formats.turn_forms import (
+    SPEAKERS,
+    are_turns,
+    parse_json_text,
+    role_named,
+    role_of,
+)
 from service.datasets.passages import html_text
 
 Row = dict[str, Any]
@@ -202,6 +208,8 @@ _CALLS: Final = (
     ("input.inputBodyJson", "output.outputBodyJson"),  # Bedrock
     ("request_body", "response_body"),  # proxies
     ("inputs", "outputs"),  # LangSmith
+    ("inputs", "output"),  # Weave
+    ("input", "output"),
 )
 
 
@@ -217,10 +225,19 @@ def _bodies(value: Row) -> list[Row]:
         bodies = [at_path(one, "body") or one for one in found]
         if all(isinstance(body, dict) for body in bodies):
             return bodies
-    is_stored = bool(objects(value.get("choices"))) and bool(objects(value.get("messages")))
-    return [value] if is_stored else []
+    asked = objects(value.get("messages"))
+    if asked and objects(value.get("choices")):
+        return [value]
+    answers = (parse_json_text(value.get(name)) for name in _ANSWERS)
+    answer = next(filter(None, answers), None) if asked and role_of(asked[-1]) == "user" else None
+    if isinstance(answer, str):
+        answer = {"role": "assistant", "content": answer}
+    if isinstance(answer, dict) and "content" in answer:
+        answer = {"choices": [{"message": answer}]}
+    return [value, answer] if isinstance(answer, dict) else []
 
 
+_ANSWERS: Final = ("response", "output_message", "output", "completion")
 _SPAN: Final = re.compile(r"(.*)\binput[._]messages")
 
 
@@ -338,7 +355,7 @@ _EXPORTS: Final = (
     _if(_has("message_tree_id", prompt=dict), notes.tree),
     _if(_has("story", questions=list, answers=list), notes.story),
     _if(_has("instruction", instances=list), notes.instances),
-    _if(_has(patterns=list, responses=list), notes.intent),
+    notes.intent,
     _if(lambda v: v.keys() <= {"id", "data"} and _are_texts(v.get("data")), _texts),
     _if(notes.is_classified, notes.classified),
     _if(_has("text", "options", "answer", accept=list), notes.prodigy),

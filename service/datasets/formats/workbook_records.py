@@ -18,7 +18,7 @@ from python_calamine import (
     SheetVisibleEnum,
 )
 
-from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, refuse
+from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, printable, refuse
 from service.datasets.formats.decompression import unpacks_too_much
 from service.datasets.formats.documents import ZIP_DAMAGE
 from service.datasets.formats.options import FormatOptions, Record
@@ -35,6 +35,7 @@ from service.datasets.formats.table_layout import (
 _MAX_UNPACKED_BYTES = 512 * 1024**2
 _MAX_CELLS = 20_000_000
 _SAMPLE_SHEET_ROWS = 50
+_MAX_LISTED = 10
 _BLOCK = 256 * 1024
 _CELL_BYTES = 24  # of the longest match of the pattern
 _CELL = re.compile(rb'<c r="([A-Z]{1,3})(\d{1,7})"')
@@ -131,9 +132,10 @@ def _check_extent(xml: IO[bytes]) -> None:
 
 
 def _choose_sheet(book: CalamineWorkbook, options: FormatOptions, log: IssueLog) -> str:
-    """Return the named sheet, else the first with readable columns, else the first with data.
+    """Return the named sheet, else the only one with readable columns, else the first with data.
 
-    Logs the number of nonempty sheets that are not read, unless one is named.
+    Logs the number of nonempty sheets that are not read, unless one is named. Raises DatasetError
+    if several have readable columns.
     """
     names = book.sheet_names
     if options.sheet is not None:
@@ -147,12 +149,15 @@ def _choose_sheet(book: CalamineWorkbook, options: FormatOptions, log: IssueLog)
         return names[0]
     # Each look at a sheet reads all of it.
     filled = [(name, rows) for name in names if (rows := _first_rows(book, name))]
+    tables = [
+        name for name, rows in filled if any(forms_shape(_texts(row), options) for row in rows)
+    ]
+    if len(tables) > 1:
+        shown = ", ".join(map(printable, tables[:_MAX_LISTED]))
+        raise refuse("several_sheets", count=len(tables), names=shown)
     if len(filled) > 1:
         log.add(make_issue("other_sheets", count=len(filled) - 1))
-    for name, rows in filled:
-        if any(forms_shape(_texts(row), options) for row in rows):
-            return name
-    return filled[0][0] if filled else names[0]
+    return [*tables, *(name for name, _ in filled), *names][0]
 
 
 def _first_rows(book: CalamineWorkbook, name: str) -> list[Cells]:

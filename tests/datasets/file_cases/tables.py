@@ -179,6 +179,11 @@ def _archives() -> Iterator[tuple[str, bytes]]:
         archive({"a.csv": text, "__MACOSX/._a.csv": b"\0\5\x16\7", ".DS_Store": b"\0\0\0\1Bud1"}),
     )
     yield "ZIP with a read-me", archive({"README.txt": b"Made by the shop.", "rows.jsonl": rows})
+    first, second = (
+        table([HEADER, *SHOP[:2]]),
+        table([("Nr", *HEADER), ("1", *SHOP[2]), ("2", *SHOP[3])]),
+    )
+    yield "ZIP of two tables", archive({"a.csv": first.encode(), "b.csv": second.encode()})
     yield "ZIP of a workbook", archive({"a.xlsx": workbook({"S": [HEADER, *SHOP]})})
     yield "gzip", gzip.compress(text)
     yield "bzip2", bz2.compress(text)
@@ -267,10 +272,10 @@ def _refused() -> Iterator[Case]:
         ("headless table", table([*SHOP]).encode(), "unknown_columns", "header_row"),
         ("unknown names", table([("Kunde", "Wir"), *SHOP]).encode(), "unknown_columns", "columns"),
         (
-            "two tables in a ZIP",
-            archive({"a.csv": PLAIN.encode(), "b.csv": PLAIN.encode()}),
+            "training and test data in a ZIP",
+            archive({"train.csv": PLAIN.encode(), "test.csv": PLAIN.encode()}),
             "several_files",
-            "one",
+            "validation",
         ),
         ("ZIP with a password", _locked(), "damaged_archive", "password"),
         (
