@@ -13,25 +13,46 @@ import msgspec
 
 from service.datasets.checks.issue_codes import CHECKS
 from service.datasets.rows.conversation import Conversation, TurnWording
+from service.datasets.text.languages import UNKNOWN
 
 _TAIL_CHARS = 80
 _MIN_CUT_CHARS = 8
 # Shorter questions are greetings, or topics with which an answer can begin.
 _MIN_ECHO_WORDS, _MIN_ECHO_CHARS, _MIN_ECHO_CHARS_NOT_ASCII = 3, 12, 7
 
-# A comma, an opening bracket, or a word that needs another.
-_CUT = re.compile(
-    r"(?:[,;，、；(（「『\[{]"
-    r"|(?:^|\s)(?:and|or|the|a|an|of|with|because|which|is|are|your|our"
-    r"|dan|atau|yang|untuk|dengan|karena|dari"
-    r"|và|hoặc|của|cho|với|vì|để"
-    r"|그리고|하지만|또는|및|위해)"
-    r"|(?:また|そして|および|または|ですが|ので)"
-    r"|(?:以及|和|与|或|因为|并且|例如)"
-    r"|(?<=[\u0e00-\u0e7f])(?:และ|ของ|เพื่อ|เพราะ|โดย|กับ|คือ|เช่น))$",
-    re.IGNORECASE,
-)
-_CUT_CHARS = 8  # the longest match: a space and a word
+# What cannot end an answer: a comma, an opening bracket, or an operator of code. A semicolon can,
+# since it ends a statement of code.
+_CUT = re.compile(r"(?:[,，、；(（「『\[{]|\s(?:[=+&|-]?=|&&|\|\||[-=]>))$")
+# Words that need another one, by the language of the answer. In the other languages, they are words
+# that can end a sentence, such as "an" in German.
+_CUT_WORDS = {
+    "en": "and or the a an of with because which is are your our into from than its my every",
+    "id": "dan atau yang untuk dengan karena dari di ke pada bahwa agar",
+    "vi": "và hoặc của cho với vì để các những nếu",
+    "de": "und oder der ein eine einen einem einer von für weil dass wenn den des ihre ihren",
+    "fr": "et ou le la les un une des du de à au aux avec pour par dans que qui dont votre vos",
+    "es": "y o el la los las un una del al con por para que en su sus",
+    "pt": "e ou os as um uma de do da dos das com para por que em no na seu sua",
+    "tl": "at o ng sa ang para kung mga ay",
+    "hi": "और या कि तथा का",
+    "ko": "그리고 하지만 또는 및 위해",
+}
+_CUT_WORDS["ms"] = _CUT_WORDS["id"]
+_CUT_CHARS = 14  # more than the longest match
+_CUT_BY_LANGUAGE = {
+    code: re.compile(rf"(?:^|\s)(?:{'|'.join(words.split())})$", re.IGNORECASE)
+    for code, words in _CUT_WORDS.items()
+} | {
+    "en": re.compile(
+        rf"(?:^|\s)(?:{'|'.join(_CUT_WORDS['en'].split())}|(?:sure|so) that)$", re.IGNORECASE
+    ),
+    "ja": re.compile("(?:また|そして|および|または|ですが|ので)$|(?<=.{12}[^ちばで])[をはがに]$"),
+    "ko": re.compile(
+        rf"(?:^|\s)(?:{'|'.join(_CUT_WORDS['ko'].split())})$|[가-힣](?:(?<![마가노])을|를|하여|으며)$"
+    ),
+    "th": re.compile("(?:และ|ของ|เพื่อ|เพราะ|โดย|กับ|คือ|เช่น|ซึ่ง|เมื่อ|หาก)$"),
+    "zh": re.compile("(?:以及|和|与|或|因为|并且|例如|然后)$"),
+}
 _EMPTY_ITEM = re.compile(r"\n[ \t]*(?:\d{1,3}[.)]|[-*•])$")  # a list number without its item
 # A capital A is a name, as in "It is the letter A", and :( a sad face.
 _IS_COMPLETE = re.compile(r"\sA$|[:;=]-?[(\[（]$")
@@ -49,17 +70,27 @@ _WORDS = (
     r"|tên|ngày|địa chỉ|số điện thoại"
 )
 # Three X in place of a word. Before a sentence, they are a programmer's remark.
-_MARKERS = r"(?<=\w )X{3,}\b|(?<=\w, )X{3,}\b|\bX{3,}\b(?!\s+\w)|\b(?:TODO|TBD|FIXME)\b"
+_MARKERS = r"(?<=\w )X{3,}\b|(?<=\w, )X{3,}\b|\bX{3,}\b(?!\s+\w)"
+_MARKERS += r"|(?<!# )(?<!// )\b(?:TODO|TBD|FIXME)\b"
 _PLACEHOLDER = re.compile(
     rf"(?<![A-Za-z0-9_)\]])[\[［](?i:{_WORDS})(?![a-z])(?:[^\[\]\n\d_]{{0,30}})[\]］]"
     r"|<(?i:your|insert|enter) [a-z ]{2,30}>"
+    r"|(?<=.)\[[A-ZÀ-Ý]{2,}(?: [A-ZÀ-Ý]{2,}){1,4}\](?!\()"
+    r"|(?<=[\u3040-\u9fff])【[^【】\n]{0,8}(?:号码?|名称?|姓名|日期|时间|地址|电话|金额|番号|日付|金額|住所)】"
     r"|\{\{\s*[A-Za-z_][\w.]*\s*\}\}"
     rf"|(?i:lorem ipsum)|[〇○◯]{{2,}}|_{{4,}}|{_MARKERS}"
 )
 # Names and calls of code. Programmers leave markers for each other in such texts.
 _TECHNICAL = re.compile(r"\w\(|[a-z]\w*_\w|`|>>>|\b[a-z]+[A-Z]\w*|\bRFC ?\d")
 # Each placeholder contains one of these, or "lorem ipsum" in any case.
-_PLACEHOLDER_MARKS = ("[", "［", "<", "{{", "XXX", "TODO", "TBD", "FIXME", "〇", "○", "◯", "____")
+_PLACEHOLDER_MARKS = ("[", "［", "【", "<", "{{", "XXX", "TODO", "TBD", "FIXME", *"〇○◯", "____")
+_ASKS_FOR_TEMPLATE = re.compile(
+    r"templat|placeholder|variable|\bjinja|mustache|handlebars|lorem ipsum|\bTODO\b|\bFIXME\b"
+    r"|vorlage|platzhalter|modèle d|plantilla|modelo de (?:e-?mail|carta|texto)|\bmẫu\b"
+    r"|テンプレート|雛形|プレースホルダ|템플릿|양식|模板|占位符|範本|เทมเพลต|แม่แบบ",
+    re.IGNORECASE,
+)
+_QUOTES = frozenset("\"'`“”‘’«»„「」『』")
 _MASKED = re.compile(r"\[[A-Z_]+(?:_\d+)?\]")  # a label that a cleaning writes
 
 _NULLS = frozenset(
@@ -80,17 +111,30 @@ _ASKS_FOR_TAGS = re.compile(
 )
 
 
-def is_cut_off(answer: str) -> bool:
-    """Return whether an answer ends in the middle of a sentence, a list, or a block of code."""
+def is_cut_off(answer: str, language: str) -> bool:
+    """Return whether an answer ends in the middle of a sentence, a list, or a block of code.
+
+    `language` is the code of the answer's language; `und` counts as English.
+    """
     if len(answer) < _MIN_CUT_CHARS:
         return False
     if answer.count(_FENCE) % 2:
         return True
     tail = answer[-_TAIL_CHARS:].rstrip()
-    if _CUT.search(tail, max(len(tail) - _CUT_CHARS, 0)) is not None:
+    ends = _CUT_BY_LANGUAGE.get("en" if language == UNKNOWN else language.partition("-")[0])
+    start = max(len(tail) - _CUT_CHARS, 0)
+    if _CUT.search(tail, start) or (ends is not None and ends.search(tail, start)):
         return not _IS_COMPLETE.search(tail)
     last_line = tail.rfind("\n")
     return last_line >= 0 and _EMPTY_ITEM.match(tail, last_line) is not None
+
+
+# An answer that repeats a command and says that it is done.
+_DONE = re.compile(
+    r" ?(?:(?:is |was |has been )?(?:done|completed?|cancell?ed|confirmed)|selesai|berhasil"
+    r"|แล้ว|เรียบร้อย(?:แล้ว)?|สำเร็จ(?:แล้ว)?|完了(?:しました)?|しました|완료(?:했습니다|되었습니다)?"
+    r"|完成|已完成|xong|thành công|हो गया(?: है)?|erledigt|terminé|hecho|tapos na)"
+)
 
 
 def is_echo(question: str, answer: str, *, is_polite_only: bool) -> bool:
@@ -100,19 +144,25 @@ def is_echo(question: str, answer: str, *, is_polite_only: bool) -> bool:
     """
     if is_polite_only or not question:
         return False
-    if not answer.startswith(question):
+    if not answer.startswith(question) or _DONE.fullmatch(answer, len(question)):
         return False
     least = _MIN_ECHO_CHARS if question.isascii() else _MIN_ECHO_CHARS_NOT_ASCII
     has_words = question.count(" ") + 1 >= _MIN_ECHO_WORDS or _SPACELESS.search(question)
     return len(question) >= least and bool(has_words)
 
 
-def has_placeholder(answer: str) -> bool:
-    """Return whether an answer contains a placeholder that someone should have filled in."""
+def has_placeholder(question: str, answer: str) -> bool:
+    """Return whether an answer contains a placeholder that someone should have filled in.
+
+    A question about templates is answered with placeholders, and a quoted one is only mentioned.
+    """
     if _FENCE in answer or not _may_hold_placeholder(answer):
         return False
     found = _PLACEHOLDER.search(answer)
     if found is None or _MASKED.fullmatch(found.group()):
+        return False
+    around = {answer[found.start() - 1 : found.start()], answer[found.end() : found.end() + 1]}
+    if around <= _QUOTES or found.group() in question or _ASKS_FOR_TEMPLATE.search(question):
         return False
     is_marker = re.fullmatch(_MARKERS, found.group()) is not None
     return not (is_marker and _TECHNICAL.search(answer))
@@ -192,17 +242,41 @@ _VIETNAMESE = _Refusals(
     r"(?:là|với tư cách là) (?:một )?(?:ai\b|mô hình ngôn ngữ|trợ lý ai)",
     r"(?<!chúng )tôi không thể (?:giúp|trả lời|hỗ trợ|đáp ứng)",
 )
-_ALL = (_ENGLISH, _JAPANESE, _THAI, _INDONESIAN, _KOREAN, _CHINESE, _VIETNAMESE)
+_EUROPEAN = _Refusals(
+    ("modèle", "modelo", "ki-", "als ki", "intelligence artificielle", "inteligencia artificial"),
+    r"en tant (?:que modèle (?:de langage|linguistique)|qu['’](?:ia\b|intelligence artificielle))",
+    r"als (?:eine? )?ki(?:[- ]sprachmodell|[- ]assistent\w*|-modell)?\b",
+    r"como (?:un )?modelo de (?:lenguaje|linguagem)|como (?:una )?inteligencia artificial",
+)
+_HINDI = _Refusals(("भाषा मॉडल", "एआई"), r"(?:भाषा मॉडल|एआई)(?: मॉडल| सहायक)? के (?:रूप में|नाते)")
+_FILIPINO = _Refusals(("bilang ",), r"\bbilang (?:isang )?(?:ai|language model|modelo ng wika)\b")
+_ALL = (
+    *(_ENGLISH, _JAPANESE, _THAI, _INDONESIAN, _KOREAN, _CHINESE, _VIETNAMESE),
+    *(_EUROPEAN, _HINDI, _FILIPINO),
+)
 _BY_NEED = [(need, refusals) for refusals in _ALL for need in refusals.needs]
 _BY_ASCII_NEED = [(need, refusals) for need, refusals in _BY_NEED if need.isascii()]
 
 
-def is_refusal(answer: str) -> bool:
-    """Return whether an answer begins by declining to answer."""
+# Requests that anyone should decline.
+_HARMFUL = re.compile(
+    r"\b(?:hack|steal|weapon|explosive|bomb|forge|fake (?:id|passport|invoice|prescription)|malware"
+    r"|launder|retas|meretas|mencuri|palsu|bom|tấn công|đánh cắp|giả mạo|vũ khí|pirater|voler"
+    r"|hackear|robar|falsificar|fälschen|stehlen|nakawin|pekein)\w*"
+    r"|ハッキング|盗[みむん]|爆弾|偽造|不正アクセス|해킹|훔치|폭탄|위조|黑客|入侵|窃取|盗取|炸弹|伪造"
+    r"|แฮก|ขโมย|ระเบิด|ปลอม|हैक|चोरी|बम|जाली",
+    re.IGNORECASE,
+)
+
+
+def is_refusal(question: str, answer: str) -> bool:
+    """Return whether an answer begins by declining to answer a harmless question."""
     start = answer[:_START_CHARS].casefold()
     by_need = _BY_ASCII_NEED if start.isascii() else _BY_NEED
     found = [refusals for need, refusals in by_need if need in start]
-    return any(refusals.pattern.search(start) for refusals in found) if found else False
+    if not any(refusals.pattern.search(start) for refusals in found):
+        return False
+    return _HARMFUL.search(question) is None
 
 
 _FENCED = re.compile(r"\A```(?:json)?\s*\n(.*)\n```\Z", re.DOTALL)
@@ -318,20 +392,23 @@ CODES: Final = (
 
 
 def quality_bits(
-    row: dict[str, Any], conversation: Conversation, wordings: list[TurnWording]
+    row: dict[str, Any], conversation: Conversation, wordings: list[TurnWording], language: str
 ) -> int:
-    """Return a bit for each finding in a row, in the order of `CODES`."""
+    """Return a bit for each finding in a row, in the order of `CODES`.
+
+    `language` is the code of the answer's language.
+    """
     first = conversation.turns[0]
     if first.role == "text":  # the only turn, not an answer, which may end anywhere
         return 1 << CODES.index("null_text") if is_null(first.text) else 0
     bits = 0
-    for code in _find_codes(row, conversation, wordings):
+    for code in _find_codes(row, conversation, wordings, language):
         bits |= 1 << CODES.index(code)
     return bits
 
 
 def _find_codes(
-    row: dict[str, Any], conversation: Conversation, wordings: list[TurnWording]
+    row: dict[str, Any], conversation: Conversation, wordings: list[TurnWording], language: str
 ) -> Iterator[str]:
     if conversation.has_tools and arguments_break_schema(row):
         yield "arguments_mismatch"
@@ -344,17 +421,17 @@ def _find_codes(
         return
     answer, asked = conversation.turns[last].text, conversation.turns[last - 1] if last else None
     question = asked.text if asked is not None and asked.role == "user" else ""
-    if is_refusal(answer):
+    if is_refusal(question, answer):
         yield "refusal"
     if is_null(answer) or is_null(question):
         yield "null_text"
-    elif is_cut_off(answer):
+    elif is_cut_off(answer, language):
         yield "cut_off_answer"
     if last and question:
         before = wordings[last - 1]
         if is_echo(before.text, wordings[last].text, is_polite_only=before.is_polite_only):
             yield "echo"
-    if has_placeholder(answer):
+    if has_placeholder(question, answer):
         yield "placeholder"
     if has_html(question, answer):
         yield "html"

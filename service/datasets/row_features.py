@@ -278,7 +278,7 @@ def _make_block(
     """
     plain = [_normalize_turns(row) for row in rows]
     described = [_describe(row, texts, options) for row, texts in zip(rows, plain, strict=True)]
-    languages_of = _describe_languages(described, _detect_languages(rows, options))
+    languages_of = _describe_languages(described, rows, _detect_languages(rows, options))
     signed: list[str] = []
     exchanges: list[tuple[int, int]] = []
     if options.signatures:
@@ -288,7 +288,7 @@ def _make_block(
             (n, found) for n, turns in enumerate(turns_of) for found in exchange_hashes(turns)
         ]
         if options.quality:
-            _describe_quality(described, sources, rows, turns_of)
+            _describe_quality(described, sources, rows, turns_of, languages_of)
     personal: Counter[str] = Counter()
     places: list[FindingPlace] = []
     marks: list[tuple[int, list[Mark]]] = []
@@ -425,16 +425,20 @@ def _answer(turns: Sequence[Turn], last: int) -> str:
 
 
 def _describe_languages(
-    rows: Sequence[Described], detected: Sequence[tuple[Language, Language]]
+    described: Sequence[Described],
+    rows: Sequence[Conversation],
+    detected: Sequence[tuple[Language, Language]],
 ) -> list[tuple[str, ...]]:
     """Fill in the features about the languages of the rows' questions and answers.
 
     Returns the language of each row, followed by that of its questions if it differs.
     """
     found: list[tuple[str, ...]] = []
-    for row, (question, answer) in zip(rows, detected, strict=True):
-        is_long = min(row["question_chars"], row["answer_chars"]) >= SURE_LANGUAGE_CHARS
-        row["other_language"] = _languages_differ(question, answer, is_long=is_long)
+    for row, turns, (question, answer) in zip(described, rows, detected, strict=True):
+        chars = (row["question_chars"], row["answer_chars"])
+        row["other_language"] = _languages_differ(question, answer, chars) and not any(
+            _ASKS_FOR_LANGUAGE.search(turn.text) for turn in turns.turns if turn.role != "assistant"
+        )
         best = answer if answer.code != UNKNOWN else question
         row["script"] = SCRIPTS.index(best.script)
         differs = question.code not in (UNKNOWN, best.code)
@@ -447,11 +451,13 @@ def _describe_quality(
     sources: Sequence[dict[str, Any]],
     rows: Sequence[Conversation],
     wordings: Sequence[list[TurnWording]],
+    languages: Sequence[tuple[str, ...]],
 ) -> None:
     from service.datasets.quality import quality_bits
 
-    for features, source, row, turns in zip(described, sources, rows, wordings, strict=True):
-        features["quality"] = quality_bits(source, row, turns)
+    every = zip(described, sources, rows, wordings, languages, strict=True)
+    for features, source, row, turns, (language, *_) in every:
+        features["quality"] = quality_bits(source, row, turns, language)
 
 
 def _describe_personal(
@@ -468,18 +474,45 @@ def _describe_personal(
     return personal, places
 
 
-def _languages_differ(question: Language, answer: Language, *, is_long: bool) -> bool:
-    """Return whether two languages surely differ. Short texts of one script are often confused."""
-    if UNKNOWN in (question.code, answer.code):
+# A question or a system prompt that says in which language to answer.
+_ASKS_FOR_LANGUAGE = re.compile(
+    r"translat|übersetz|tradu|terjemah|\bdịch|isalin|翻訳|訳し|翻译|翻譯|번역|แปล|अनुवाद"
+    r"|\b(?:english|inggris|englisch|anglais|inglés|inglês|ingles|tiếng|bahasa|language)\b"
+    r"|\bin (?:french|german|spanish|italian|portuguese|dutch|japanese|chinese|korean|thai)\b"
+    r"|[英日中韓法德]語|[英日中韩法德]文|[英日中韩法德]语|ภาษา|영어|일본어|중국어|अंग्रेज|भाषा",
+    re.IGNORECASE,
+)
+# Languages that are mistaken for each other in short texts.
+_SIMILAR_LANGUAGES = ("es pt gl ca it fr la ro", "id ms tl", "da nb sv", "de nl af", "cs sk pl")
+_GROUP_OF = {code: group for group in _SIMILAR_LANGUAGES for code in group.split()}
+_MIN_QUESTION_CHARS, _MIN_ANSWER_CHARS, _MIN_ANSWER_CHARS_SAME_SCRIPT = 20, 20, 40
+_SURE_QUESTION, _SURE_ANSWER = 0.65, 0.9
+
+
+def _languages_differ(question: Language, answer: Language, chars: tuple[int, int]) -> bool:
+    """Return whether two languages surely differ, given the characters of question and answer.
+
+    Short texts of one script are often confused.
+    """
+    codes = {question.code.partition("-")[0], answer.code.partition("-")[0]}
+    if len(codes) == 1 or codes & {UNKNOWN, "la"}:  # Latin is filler, or a name of a species
         return False
     scripts = {question.script, answer.script}
-    if not is_long and (len(scripts) == 1 or scripts == {"Han", "Kana"}):
-        return False
-    return question.code.partition("-")[0] != answer.code.partition("-")[0]
+    if len(scripts) == 2 and scripts != {"Han", "Kana"}:
+        return chars[1] >= _MIN_ANSWER_CHARS
+    groups = [_GROUP_OF.get(one.code, one.code) for one in (question, answer)]
+    return min(chars) >= SURE_LANGUAGE_CHARS or (
+        scripts == {"Latin"}
+        and groups[0] != groups[1]
+        and chars[0] >= _MIN_QUESTION_CHARS
+        and chars[1] >= _MIN_ANSWER_CHARS_SAME_SCRIPT
+        and question.confidence >= _SURE_QUESTION
+        and answer.confidence >= _SURE_ANSWER
+    )
 
 
 _MISREAD = re.compile(
-    r"[ÂÃâãäåæçèéêëìíïðÐÑØÙ][\u0080-\u00bf\u0152-\u0178\u02c6\u02dc\u2010-\u203a€™]"
+    r"[ÂÃàáâãäåæçèéêëìíïðÐÑØÙ][\u0080-\u00bf\u0152-\u0178\u02c6\u02dc\u2010-\u203a€™]"
 )
 
 

@@ -153,6 +153,7 @@ def measure(path: Path, tokenizer: Path, *, rows: int, processes: int = 1) -> Me
 
 
 _ENOUGH_ROWS = 20  # with fewer rows, nothing counts as typical
+_ENOUGH_FOR_PAIRS = 4
 _MAIN_SHARE, _RARE_SHARE = 0.9, 0.02
 _PAIR_RARE_SHARE = 0.2
 _FENCE = 3.0  # interquartile ranges of the logarithm: one row in a million, if normal
@@ -187,9 +188,9 @@ def log_languages(collected: Collected, lines: Lines, log: IssueLog) -> None:
     """Log rows in a very rare language, and answers in another language if those are rare."""
     features, total = collected.features, len(collected.features)
     shares = language_shares(collected)
-    if total < _ENOUGH_ROWS or not shares:
+    if not shares:
         return
-    if shares[0].share >= _MAIN_SHARE:
+    if total >= _ENOUGH_ROWS and shares[0].share >= _MAIN_SHARE:
         rare = [s.name for s in shares[1:] if s.share < _RARE_SHARE and s.name != UNKNOWN]
         numbers = [collected.languages.index(name) for name in rare]
         usual = script_shares(collected)[0].name
@@ -200,7 +201,7 @@ def log_languages(collected: Collected, lines: Lines, log: IssueLog) -> None:
             language = collected.languages[int(features["language"][row])]
             log.add(make_issue("wrong_language", int(lines[row]), language=language))
     mixed = features["other_language"]
-    if mixed.sum() < _PAIR_RARE_SHARE * total:
+    if total >= _ENOUGH_FOR_PAIRS and mixed.sum() <= max(1, _PAIR_RARE_SHARE * total):
         _log_rows("answer_in_other_language", mixed, lines, log)
 
 
