@@ -33,7 +33,7 @@ _CUT_WORDS = {
     "fr": "et ou le la les un une des du de à au aux avec pour par dans que qui dont votre vos",
     "es": "y o el la los las un una del al con por para que en su sus",
     "pt": "e ou os as um uma de do da dos das com para por que em no na seu sua",
-    "tl": "at o ng sa ang para kung mga ay",
+    "tl": "at o ng sa ang para kung mga",
     "hi": "और या कि तथा का",
     "ko": "그리고 하지만 또는 및 위해",
 }

@@ -115,4 +115,8 @@ def test_reports_find_exactly_the_known_pairs() -> None:
     assert sum(score.files for score in made.values()) >= 80
     wrong = {topic: score.wrong for topic, score in made.items() if score.wrong}
     # Too little of a short answer is left to find this question by its likeness.
-    assert wrong == {"contradictions": ["en-long-question: missed (3, 4)"]}
+    assert wrong.pop("contradictions") == ["en-long-question: missed (3, 4)"]
+    # Other words for the question, another order of words, a list without its end, "12" and
+    # "Twelve.", and a special token that the question asks for.
+    assert len(wrong.pop("reviewed")) == 7
+    assert not wrong

@@ -25,7 +25,8 @@ from service.datasets.rows.conversation import Conversation, split_row
 _NEGATIONS = """
 no not never none nothing nobody without neither nor except unless non false wrong
 incorrect tidak tak bukan belum jangan nggak enggak gak ga ndak tanpa kecuali dilarang
-không chưa chẳng đừng trừ cấm nein nicht kein keine keinen pas sans sin jamás
+không chưa chẳng đừng trừ cấm nein nicht kein keine keinen pas sans sin jamás nunca não
+hindi wala huwag bawal नहीं मत बिना
 """
 _WORDS = """
 january february march april may june july august september october november december
@@ -39,6 +40,19 @@ thirty forty fifty sixty hundred thousand million first second third fourth fift
 double twice once quarter dozen satu dua tiga empat lima enam tujuh delapan sembilan
 sepuluh sebelas belas puluh ratus seratus ribu seribu juta setengah một hai ba bốn năm
 sáu bảy tám chín mười mươi trăm nghìn ngàn triệu nửa
+zwei drei vier fünf sechs sieben acht neun zehn elf zwölf zwanzig dreißig hundert tausend
+deux trois quatre cinq sept huit neuf dix onze douze vingt trente cent mille
+dos tres cuatro cinco seis siete ocho nueve diez once doce quince veinte treinta cien mil
+dois duas três quatro sete oito nove dez doze vinte trinta cem
+isa dalawa dalawang tatlo tatlong apat limang anim pito pitong walo walong siyam sampu sampung
+dalawampung tatlumpung दो तीन चार पाँच पांच छह सात आठ नौ दस बीस तीस पचास सौ हज़ार हजार
+
+januar februar märz mai juni juli oktober dezember montag dienstag mittwoch donnerstag freitag
+samstag sonntag janvier février mars avril juin juillet août septembre octobre novembre décembre
+lundi mardi mercredi jeudi vendredi samedi dimanche enero febrero marzo abril mayo junio julio
+agosto septiembre octubre noviembre diciembre lunes martes miércoles jueves viernes sábado domingo
+lunes martes miyerkules huwebes biyernes sabado linggo सोमवार मंगलवार बुधवार गुरुवार शुक्रवार शनिवार
+रविवार
 """
 NEGATIONS = frozenset(_NEGATIONS.split())
 """Negations in languages that are written with spaces."""

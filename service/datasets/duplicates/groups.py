@@ -190,9 +190,12 @@ def find_contradictions(questions: Hashes, verdicts: Hashes) -> list[Rows]:
     return [rows for rows in equal_groups(questions) if len(np.unique(verdicts[rows])) > 1]
 
 
-_YES = "yes yeah yep true correct indeed ya iya vâng có はい ええ 可以 是 是的 对 有 네 예 ใช่"
+_YES = """
+yes yeah yep true correct indeed ya iya vâng có はい ええ 可以 是 是的 对 有 네 예 ใช่ oui ja sí si
+sim oo हाँ हां
+"""
 _NO = """
-no not never none nothing false incorrect wrong tidak bukan không nein nicht
+no not never none nothing false incorrect wrong tidak bukan không nein nicht non não hindi नहीं
 いいえ ません ない 不 没 沒 无 無 없 않 못 아니 ไม่
 """
 _NEGATIVE = frozenset(_NO.split())
@@ -246,14 +249,28 @@ _FREE = re.compile(
     r"\b(?:free|gratis|miễn phí|kostenlos)\b|無料|免费|免費|包邮|包郵|무료|ฟรี|निःशुल्क|मुफ़्त|ឥតគិតថ្លៃ"
 )
 _SIGNED = re.compile(r"[\u2212+]?\d+")
+_MONTHS_IN_YEAR, _DAYS_IN_WEEK, _MINUTES_IN_HOUR = 12, 7, 60
+_TIME = re.compile(
+    r"(?P<number>\d+) ?(?:"
+    r"(?P<years>years?|tahun|năm|jahre?n?|ans?|años?|anos?|taon|साल|वर्ष|年|년|ปี)"
+    r"|(?P<weeks>weeks?|minggu|tuần|wochen?|semaines?|semanas?|linggo|सप्ताह|週間?|周|星期|주|สัปดาห์)"
+    r"|(?P<hours>hours?|jam|giờ|stunden?|heures?|horas?|oras|घंटे|時間|小时|小時|시간|ชั่วโมง))(?![a-zà-ỹ])"
+)
 # These ask for one value, such as a place. Answers to other questions can differ and both be right.
 _ASKS_VALUE = re.compile(
     r"\b(?:who|whose|where|when|which|how (?:many|much|long|old|far|often|tall|big|heavy)"
     r"|what (?:time|day|date|year|color|colour|size)|prices?|costs?|(what is the)"
+    r"|classify|categori[sz]e|klasifikasi(?:kan)?|phân loại|klassifizier\w*|clas+ifi(?:ca|e)\w*"
+    r"|wann|wo|wer|welche[rsnm]?|wie (?:viele?|lange|oft|hoch|weit|groß|teuer)|quand|où|quelle?s?"
+    r"|combien|cuándo|dónde|quién|cuánt[oa]s?|cuál(?:es)?|quando|onde|quem|quant[oa]s?|qual|kailan"
+    r"|saan|sino|magkano|ilan"
     r"|harga|giá|siapa|di ?mana|ke ?mana|kapan|berapa|ai là|ở đâu|khi nào|bao nhiêu|bao lâu|mấy)\b"
+    "|分類|分类|분류|จำแนก|จัดประเภท|वर्गीकृत"
     "|誰|だれ|どこ|いつ|どの|どれ|いくら|いくつ|くらい|料金|値段|送料|何[時日年人個円回歳月曜]|谁|誰|哪|几|幾|多少|多久|什么时候|什麼時候|价格|價格|运费|運費"
     "|누구|어디|언제|얼마|몇|가격|요금|ใคร|ที่ไหน|เมื่อไ|เท่าไ|กี่|ราคา|कौन|कहाँ|कब|कितन|នរណា|ណា|ប៉ុន្មាន"
 )
+# An answer with so many more units that has the quantities of the other one says the same.
+_MORE_UNITS = 6
 _MAX_VALUE_WORDS, _MAX_UNITS, _MAX_UNITS_OF_NAME = 3, 6, 2
 # Small talk with the assistant, which may say many things about itself.
 _TO_ASSISTANT = re.compile(
@@ -274,6 +291,9 @@ def contradict(one: Wording, other: Wording, question: Wording, *, threshold: fl
     """
     if agree(one, other, question, threshold=threshold):
         return False
+    quantities = [_quantities(text) for text in (one, other)]
+    if all(quantities) and (_elaborates(one, other) or _elaborates(other, one)):
+        return False
     if all(text.text.lstrip()[:1] in ("{", "[") for text in (one, other)):
         return True
     if _opposed_clauses(one, other, question) or _is_one_fact(
@@ -287,10 +307,13 @@ def contradict(one: Wording, other: Wording, question: Wording, *, threshold: fl
         return True
     longest = max(len(one.units), len(other.units))
     asked = _ASKS_VALUE.search(question.said)
-    quantities = [_quantities(text) for text in (one, other)]
     if all(quantities):
         is_value = asked is not None or longest <= _MAX_UNITS_OF_NAME
-        return is_value and quantities[0] != quantities[1]
+        less, more = sorted(quantities, key=Counter.total)
+        longer = abs(len(one.units) - len(other.units)) >= _MORE_UNITS
+        return is_value and more != less and not (longer and less <= more)
+    if longest == 1 and bool(quantities[0]) != bool(quantities[1]):
+        return False  # "7" and "seven", in any language
     if not added:
         return longest == 1
     if asked is None or _TO_ASSISTANT.search(question.said):
@@ -305,11 +328,28 @@ def _is_one_fact(found: Comparison | None) -> bool:
     return not found.same_numbers or sorted(fact[1] for fact in found.facts) == ["+", "-"]
 
 
+def _elaborates(short: Wording, long: Wording) -> bool:
+    """Return whether an answer begins with another one, which is a clause of it."""
+    return len(short.units) < len(long.units) and _clause(long) == short.said
+
+
 def _quantities(text: Wording) -> Counter[str]:
-    """Return the numbers of an answer with their signs, and its dates and places."""
-    found = Counter(_SIGNED.findall(text.said) or ("0" for _ in _FREE.findall(text.said)))
-    found.update(dates_and_numbers(text.said))
+    """Return the numbers of an answer with their signs, and its dates and places.
+
+    Times have the same unit: 2 years are 24 months.
+    """
+    said = _TIME.sub(_in_small_units, text.said)
+    found = Counter(_SIGNED.findall(said) or ("0" for _ in _FREE.findall(said)))
+    found.update(dates_and_numbers(said))
     return Counter({term: count for term, count in found.items() if term not in _NO_QUANTITIES})
+
+
+def _in_small_units(found: re.Match[str]) -> str:
+    """Return a time in months, days or minutes."""
+    factor = (
+        _MONTHS_IN_YEAR if found["years"] else _DAYS_IN_WEEK if found["weeks"] else _MINUTES_IN_HOUR
+    )
+    return str(int(found["number"]) * factor)
 
 
 def _value(text: Wording, question: Wording) -> list[str]:

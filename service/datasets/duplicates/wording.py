@@ -35,6 +35,8 @@ vâng|thưa|ạ
 (?:cho|xin) (?:em|tôi|mình|anh|chị) hỏi|cho hỏi|xin hỏi|làm ơn|vui lòng|xin vui lòng
 hola|buenos días|buenas tardes|por favor|bonjour|bonsoir|s il vous plaît|guten (?:tag|morgen
 abend)|bitte
+magandang (?:umaga|hapon|gabi|araw)|kumusta|pwede (?:po )?(?:bang )?magtanong
+नमस्ते|नमस्कार|कृपया|मुझे बताइए|बताइए|बताएं|बताएँ|क्या आप बता सकते हैं(?: कि)?
 안녕하세요|안녕하십니까|네|예|혹시|실례지만|실례합니다|저기요
 """.strip().replace("\n", "|")
 # Removed everywhere.
@@ -45,6 +47,10 @@ terima kasih(?: banyak| kak)?|makasih|trims|tolong|mohon|silakan|silahkan|dong|d
 kakak|ya
 cảm ơn(?: bạn| anh| chị| shop| em| rất nhiều| nhiều)?|cám ơn(?: bạn| anh| chị| shop| em)?
 vui lòng|làm ơn|ạ|nhé|nha|dạ
+have a (?:nice|good|great|lovely) (?:day|evening|weekend)|(?:i )?hope (?:this|that) helps
+bonne (?:journée|soirée)|(?:einen )?schönen tag(?: noch)?|(?:que tenga (?:un )?)?buen día
+tenha um bom dia|semoga membantu|sana makatulong|chúc (?:bạn|anh|chị|quý khách) một ngày tốt lành
+po|opo|maraming salamat|salamat|pakisuyo|कृपया|धन्यवाद|शुक्रिया|जी
 với ạ|vậy(?= |$)|por favor|gracias|s il vous plaît|merci|bitte|danke
 안녕하세요|감사합니다|고맙습니다|감사|고맙|혹시|부탁드립니다|부탁드려요|부탁합니다|부탁드려|부탁
 """.strip().replace("\n", "|")
@@ -53,8 +59,8 @@ CALLS = re.compile(rf" (?:{_ANYWHERE})(?= |$)")  # `re` finds its first characte
 
 
 def _first_words(phrases: str) -> frozenset[str]:
-    words = (re.sub(r"[^\w].*", "", one.replace("(?:", "", 1)) for one in phrases.split("|"))
-    return frozenset(word for word in words if word)
+    starts = (re.match(r"[^\s()?]+", one.replace("(?:", "", 1)) for one in phrases.split("|"))
+    return frozenset(start[0] for start in starts if start)
 
 
 CALL_WORDS = _first_words(_ANYWHERE)
@@ -143,6 +149,11 @@ CHINESE: Replacements = (
     Replacement(
         re.compile("([可能是会會要对對好行想])不\1|(有)[没沒]有"), r"\1\2", ("不", "没", "沒")
     ),
+    Replacement(re.compile("已经|已經"), "已", ("已经", "已經")),
+    Replacement(
+        re.compile("即可|就(?:可以|行|好)了?(?= |$)|好了(?= |$)"), "", ("即可", "就", "好了")
+    ),
+    Replacement(re.compile("里面|里(?=[点选找查看可])"), "中", ("里",)),
     Replacement(re.compile("如何|怎样|怎樣|怎麼"), "怎么", ("如", "怎")),
     Replacement(re.compile("您"), "你", ("您",)),
     Replacement(re.compile("(?<=[\u4e00-\u9fff]) +(?=[\u4e00-\u9fff])"), "", (" ",)),
@@ -184,6 +195,36 @@ gray grey
 $ dollars dollar usd
 € euros euro eur
 软件 应用
+buy purchase
+bought purchased
+shop store
+shops stores
+parcel package
+photo picture
+photos pictures
+phone telephone
+begin start
+begins starts
+tidak nggak enggak gak ga ndak
+saya aku
+sudah udah
+anda kamu
+bagaimana gimana
+không ko
+können kannst
+ihr dein
+ihre deine
+ihren deinen
+votre ton ta
+vos tes
+pouvez peux
+cliquez clique
+puede puedes
+tiene tienes
+debe debes
+pulse pulsa
+entre entra
+seleccione selecciona
 """.strip().split("\n")
 _SAME = {word: words.split()[0] for words in _SYNONYMS for word in words.split()[1:]}
 _OTHER_DIGIT = re.compile(r"[^\D0-9]")
@@ -196,6 +237,8 @@ _VARIANTS = (
     (re.compile(r"(?<=\w{3})ogue(?=s?$)"), "og"),
     (re.compile(r"(?<=\w{4})ll(?=(?:ed|ing|ers?)$)"), "l"),
     (re.compile(r"(?<=\w{3})ence$"), "ense"),
+    # Hindi imperatives, by politeness
+    (re.compile("(?<=[\u0900-\u097f]{2})(?:ि[एये]+|ें|ो)$"), ""),
 )
 
 
@@ -337,8 +380,34 @@ def wordings(normals: Sequence[str]) -> list[str]:
         if not POLITE_WORDS.isdisjoint(one):
             texts[at] = _without_calls(texts[at], one)
         if scripts[at] & _HANGUL:
-            texts[at] = HANGUL_ENDINGS.sub("", texts[at])
+            texts[at] = _korean_stems(texts[at])
     return texts
+
+
+def _korean_stems(text: str) -> str:
+    """Return a Korean text without endings of politeness: 걸립니다 and 걸려요 become 걸리."""
+    words = HANGUL_ENDINGS.sub("", text)
+    words = _FORMAL.sub(lambda found: _syllable(found[1], final=False), words)
+    return _CONTRACTED.sub(lambda found: _syllable(found[0], final=True), words)
+
+
+# The final consonant ㅂ of 니다 is part of the syllable before. 요 contracts the vowel before it.
+_FORMAL = re.compile("([가-힣])니[다까](?= |$)")
+_CONTRACTED = re.compile("[려켜겨쳐져펴여해돼와봐워줘둬](?= |$)")
+_HANGUL_FIRST, _VOWELS, _FINALS, _FINAL_B = 0xAC00, 21, 28, 17
+# ㅕ, ㅐ, ㅙ, ㅘ, ㅝ: numbers of vowels, and those that they are contracted from
+_UNCONTRACTED = {6: 20, 1: 0, 10: 11, 9: 8, 14: 13}
+
+
+def _syllable(syllable: str, *, final: bool) -> str:
+    """Return a syllable without the final ㅂ, or with the vowel that was contracted."""
+    initial, rest = divmod(ord(syllable) - _HANGUL_FIRST, _VOWELS * _FINALS)
+    vowel, end = divmod(rest, _FINALS)
+    if final:
+        vowel = _UNCONTRACTED.get(vowel, vowel)
+    elif end == _FINAL_B:
+        end = 0
+    return chr(_HANGUL_FIRST + (initial * _VOWELS + vowel) * _FINALS + end)
 
 
 _OF_SCRIPTS: tuple[tuple[Callable[[int], int | bool], Replacements], ...] = (

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,7 +59,31 @@ def scores() -> list[Score]:
         _score("same form, different facts", facts),
         _score("contradictions", opposed),
         _score("leakage", leaked),
+        _score("reviewed", [_reviewed(case) for case in _cases("reviewed")]),
     ]
+
+
+_REVIEWED = frozenset(
+    [
+        *("answer_in_other_language", "broken_json", "cut_off_answer", "echo", "html", "mojibake"),
+        *("placeholder", "refusal", "special_token"),
+    ]
+)
+
+
+def _reviewed(case: dict[str, Any]) -> tuple[str, set[tuple[Any, ...]], set[tuple[Any, ...]]]:
+    """Return what a person found in the rows of a case, and what the report finds."""
+    report = _report(case["rows"])
+    truth: set[tuple[Any, ...]] = {(code, line) for line, code in case.get("findings", {}).items()}
+    told = {
+        (issue.code, issue.line)
+        for issue in (*report.findings, *report.validation.issues)
+        if issue.code in _REVIEWED
+    }
+    for key, kind in (("copies", "near"), ("conflicts", "conflicts")):
+        truth |= {(key, *pair) for pair in _pairs(case.get(key, []))}
+        told |= {(key, *pair) for pair in _told(report, kind)}
+    return case["name"], truth, told
 
 
 def _one_word() -> tuple[str, Pairs, Pairs]:
@@ -107,7 +133,7 @@ def _pairs(groups: list[list[int]]) -> Pairs:
     return {pair for group in groups for pair in combinations(sorted(group), 2)}
 
 
-def _score(topic: str, cases: list[tuple[str, Pairs, Pairs]]) -> Score:
+def _score(topic: str, cases: Sequence[tuple[str, AbstractSet[Any], AbstractSet[Any]]]) -> Score:
     wrong = [
         f"{name}: {what} {pair}"
         for name, truth, told in cases
