@@ -256,7 +256,7 @@ def _probes(state: State, settings: Settings, upstreams: Upstreams) -> dict[str,
         return bool(await workers.alive(redis))
 
     async def engines_answer() -> dict[str, bool]:
-        return await upstreams.ready_bases()
+        return await upstreams.ready()
 
     every: dict[str, Probe] = {
         "redis": redis_answers,

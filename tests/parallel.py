@@ -52,7 +52,6 @@ GROUPS: Final = {
         "tests/inference/engine/test_openai_answers_e2e.py",
         "tests/inference/engine/test_tool_caller_e2e.py",
         "tests/inference/engine/test_many_adapters_e2e.py",
-        "tests/inference/engine/test_merged_e2e.py",
     ),
     # With all tests that import vLLM, which takes each process 4 to 7 s of CPU.
     "make_spec-methods": (

@@ -77,19 +77,14 @@ def worker(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def inference(
     context: typer.Context,
-    model: Annotated[
-        str, typer.Argument(help="Id of a base model, or name of a trained model to serve merged.")
-    ],
+    model: Annotated[str, typer.Argument(help="Id of a base model.")],
     port: Annotated[int | None, typer.Option(help="Port of the engine.")] = None,
 ) -> None:
     """Run vLLM for one model. Additional options are passed through to vLLM."""
     from service.inference.engine import launch
-    from service.standalone.supervisor import NOT_AGAIN
 
     try:
         launch.main(model, port=port, extra=context.args)
-    except launch.NothingToServe as e:
-        fail(str(e), NOT_AGAIN)
     except launch.EngineConfigError as e:
         fail(e)
 

@@ -178,11 +178,11 @@ def _engines(data_dir: Path, gpus: Sequence[Gpu]) -> list[Finding]:
         entries = Catalogue(settings.models_file).all()
     except CatalogueError as e:
         return [Finding("missing", "base models", str(e), "fix the file")]
-    served = [entry for entry in entries if entry.engines]
+    served = [entry for entry in entries if entry.served]
     findings = [
         Finding("missing", f"model {entry.id}", fault, "copy the model again", "model_incomplete")
         for entry in entries
-        if not entry.engines and (fault := folder_fault(entry.path))
+        if not entry.served and (fault := folder_fault(entry.path))
     ]
     if not entries:
         how = "add one with 'finetuned-server models add'; 'up' adds the demo model"
@@ -190,10 +190,7 @@ def _engines(data_dir: Path, gpus: Sequence[Gpu]) -> list[Finding]:
     choice = _sharing(settings, entries)
     settings = settings.model_copy(update={"gpu_sharing": choice.sharing})
     placement = _placement(settings, entries)
-    findings += [_sized(settings, entry, served, placement) for entry in served if entry.served]
-    findings += [
-        _sized(settings, entry, served, placement, n) for entry in served for n in entry.merged
-    ]
+    findings += [_sized(settings, entry, served, placement) for entry in served]
     if choice.why is not None:
         findings.append(Finding("ok", "latency budget", f"{choice.sharing}: {choice.why}"))
     if placement is not None:
@@ -246,31 +243,29 @@ def _sized(
     entry: BaseModelEntry,
     served: list[BaseModelEntry],
     placement: Placement | None = None,
-    merged: str | None = None,
 ) -> Finding:
-    name = f"engine of {merged or entry.id}"
+    name = f"engine of {entry.id}"
     if fault := folder_fault(entry.path) or folder_fault(entry.served_path):
         how = "fix the folder, or remove the model from models.yaml; other models are still served"
         return Finding("missing", name, f"unavailable: {fault}", how, "model_incomplete")
     if fault := serving_fault(entry):
         return Finding("missing", name, f"unavailable: {fault}", "correct models.yaml")
-    if fault := _fault_of_running(settings, merged or entry.id):
+    if fault := _fault_of_running(settings, entry.id):
         return Finding("missing", name, f"unavailable: {fault}", "see its log for the cause")
     if placement is not None:
-        return _placed(placement, merged or entry.id, name)
+        return _placed(placement, entry.id, name)
     highest = asyncio.run(highest_rank(settings, entry.id))
     facts = gather(
         entry,
         served,
         has_gpu=Machine.detect().has_gpu,
         highest_rank=0 if highest is None else highest,
-        merged=merged is not None,
     )
     try:
         reasons = "; ".join(size(settings, facts).reasons)
     except SizingError as e:
         return Finding("missing", name, e.what, e.how)
-    if highest is None and merged is None:
+    if highest is None:
         reasons += "; the store is not running, so the ranks of existing adapters are unknown"
     return Finding("ok", name, reasons)
 

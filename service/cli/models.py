@@ -1,4 +1,4 @@
-"""`finetuned-server models`: the catalog of base models, and merged models."""
+"""`finetuned-server models`: the catalog of base models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from pydantic import SecretStr
 
 from service.backup.contents import BackupError
 from service.cli.common import App, DataDir, Json, fail
@@ -20,13 +19,11 @@ from service.cli.connections import (
     open_redis,
     record_command,
     record_if_possible,
-    redis_url,
 )
 from service.config import Settings
 from service.core.errors import StorageError
 from service.core.redis import Client
-from service.inference.engine.launch import EngineConfigError, claim_cache
-from service.inference.engine.merged import MergeFailed, folder_name, prepare, sweep
+from service.inference.engine.launch import EngineConfigError
 from service.jobs.records import Jobs
 from service.models.adapters import load_signing_key
 from service.models.add import add_model
@@ -46,7 +43,6 @@ _ERRORS: Final = (
     BackupError,
     CatalogueError,
     EngineConfigError,
-    MergeFailed,
     ModelRefused,
     OSError,
     ValueError,
@@ -163,19 +159,6 @@ def fetch(
     typer.echo(f"copied {url} to {folder}" if copied else f"{folder} is already there")
 
 
-@app.command("merge")
-def merge(
-    name: Annotated[str, typer.Argument(help="Name of a trained model, ft:…")],
-    data_dir: DataDir = None,
-) -> None:
-    """Serve a trained model from its own engine, with merged weights, at the base model's speed."""
-    try:
-        typer.echo(asyncio.run(_merge(data_dir, name)))
-        _record(data_dir, AuditEvent.MODEL_MERGED, name)
-    except _ERRORS as e:
-        fail(e)
-
-
 @app.command("sign")
 def sign(data_dir: DataDir = None) -> None:
     """Sign the registrations of all trained models that have no signature yet.
@@ -185,27 +168,6 @@ def sign(data_dir: DataDir = None) -> None:
     """
     try:
         typer.echo(asyncio.run(_sign(data_dir)))
-    except _ERRORS as e:
-        fail(e)
-
-
-@app.command("unmerge")
-def unmerge(
-    name: Annotated[str, typer.Argument(help="Name of a merged model, ft:…")],
-    data_dir: DataDir = None,
-) -> None:
-    """Serve a trained model as an adapter again, and remove its merged weights."""
-    try:
-        models = catalogue(data_dir)
-        models.set_merged(name, False)
-        settings = Settings() if data_dir is None else Settings(data_dir=data_dir.resolve())
-        sweep(settings.adapter_cache, models.merged())
-        how = "stop it" if data_dir is None else f"start '{_up(data_dir)}' again"
-        typer.echo(
-            f"{name} is served by its base model's engine. If its own engine is still running, "
-            f"{how}."
-        )
-        _record(data_dir, AuditEvent.MODEL_UNMERGED, name)
     except _ERRORS as e:
         fail(e)
 
@@ -285,32 +247,6 @@ def _training_note(entry: BaseModelEntry) -> str:
     if why := unquantizable(config, "nf4"):
         return f" Its trainings cannot be quantized: {why}."
     return ""
-
-
-async def _merge(data_dir: Path | None, name: str) -> str:
-    """Merge a trained model for its own engine and return a message for the operator."""
-    settings, models = _settings(data_dir), catalogue(data_dir)
-    entry = models.entry_of(name)
-    if name not in entry.merged:
-        home = claim_cache(settings.adapter_cache, folder_name(name))
-        await prepare(settings, entry, name, home)
-        models.set_merged(name, True)
-    how = _how_to_serve(data_dir, name)
-    where = "" if data_dir else ", and add its address to FINETUNED_UPSTREAMS"
-    return f"{name} is merged. {how}{where}."
-
-
-def _settings(data_dir: Path | None) -> Settings:
-    """Settings of a standalone folder on which `up` has run, or those of the environment."""
-    if data_dir is None:
-        return Settings()
-    layout = DataLayout(data_dir.resolve())
-    return Settings(
-        data_dir=layout.root,
-        models_file=layout.models_file,
-        storage_url=layout.storage.as_uri(),
-        redis_url=SecretStr(redis_url(data_dir)),
-    )
 
 
 async def _sign(data_dir: Path | None) -> str:

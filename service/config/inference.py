@@ -29,9 +29,9 @@ class GatewaySettings(BaseModel):
 
     upstreams: dict[str, str] = Field(
         default_factory=dict,
-        description="Base model ID, or name of a merged model → comma-separated URLs of the vLLM "
-        "servers that serve it. dns+http://NAME:PORT or dns+https://NAME:PORT means one server "
-        "at each address of the name.",
+        description="Base model ID → comma-separated URLs of the vLLM servers that serve it. "
+        "dns+http://NAME:PORT or dns+https://NAME:PORT means one server at each address of the "
+        "name.",
     )
     upstreams_file: Path | None = Field(
         default=None,
@@ -153,8 +153,8 @@ class EngineSettings(BaseModel):
     )
     gpu_models: CommaSeparated = Field(
         default=(),
-        description="Base models and merged models, separated by commas, whose engines share the "
-        "GPU of this process. If empty, those of all models.",
+        description="Base models, separated by commas, whose engines share the GPU of this "
+        "process. If empty, those of all models.",
     )
     engine_drain_s: float = Field(
         default=60.0,

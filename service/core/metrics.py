@@ -145,7 +145,7 @@ USAGE_ROWS_DROPPED = _GATEWAY.counter(
 
 ENGINE_REPLICAS = _UPSTREAMS.gauge(
     "finetuned_engine_replicas",
-    "Engines as seen by this process, by base model (or merged model) and state: starting, "
+    "Engines as seen by this process, by base model and state: starting, "
     "warming (its share grows), serving, ejected, leaving (gone from DNS, finishing its last "
     "requests).",
     ["base_model", "state"],

@@ -104,5 +104,5 @@ async def get_diagnostics(
     """Run the checks of `finetuned-server doctor` that need no access to a machine: Redis, storage,
     workers, engines and the audit log. Each says what was found and how to fix it.
     """
-    findings = await examine(redis, storage, settings, upstreams.ready_bases)
+    findings = await examine(redis, storage, settings, upstreams.ready)
     return DiagnosticsObject.from_findings(findings, now_s=clock.now_s(), version=__version__)

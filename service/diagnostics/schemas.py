@@ -118,9 +118,7 @@ class EngineObject(BaseModel):
         description="Address of the engine, as the API sends requests to it.",
         examples=["http://engine-1:8001"],
     )
-    model: str = Field(
-        description="ID of the base model, or of the trained model whose weights were merged."
-    )
+    model: str = Field(description="ID of the base model that the engine serves.")
     status: ReplicaState = Field(
         description="Status of the engine. `starting`: no sign of life yet. `warming`: its share "
         "of the requests grows. `serving`. `ejected`: it failed and gets no requests for now. "

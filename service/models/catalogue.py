@@ -8,7 +8,6 @@
         languages: [en]
         tool_call_parser: hermes
         serving_quantization: nf4
-        merged: ["ft:smollm2-135m-instruct:acme:voice:ab12cd"]
 
 Paths of folders next to the file are written relative to it, so that a data folder can be moved.
 The file is reloaded when it changes, so adding a model with `models add` does not require an API
@@ -36,7 +35,6 @@ from pydantic import (
 )
 
 from service.core.local_disk import sync, sync_folder
-from service.models.records import base_of
 from service.web.validation import from_validation
 
 # IDs of trained models start with "ft:", so base model IDs must not contain colons.
@@ -100,15 +98,7 @@ class BaseModelEntry(BaseModel):
         description="Folder of the same model with weights that someone else quantized (AWQ, GPTQ, "
         "FP8), which engines serve in place of `path`. Trainings use `path`.",
     )
-    merged: tuple[str, ...] = Field(
-        default=(),
-        description="Trained models served by a dedicated engine with merged weights.",
-    )
-
-    @property
-    def engines(self) -> int:
-        """The number of engines that hold weights of this size, at one replica each."""
-        return self.served + len(self.merged)
+    merged: list[object] = Field(default=[], exclude=True)  # of earlier versions; ignored
 
     @property
     def served_path(self) -> Path:
@@ -127,15 +117,6 @@ class BaseModelEntry(BaseModel):
                 "serving_quantization: the weights in serving_path are quantized already, so leave "
                 f"out '{self.serving_quantization}'"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _own_models(self) -> Self:
-        for name in self.merged:
-            if base_of(name) != self.id:
-                raise ValueError(f"merged: '{name}' is not a trained model of '{self.id}'")
-        if len(set(self.merged)) < len(self.merged):
-            raise ValueError("merged: a name appears twice")
         return self
 
 
@@ -200,32 +181,6 @@ class Catalogue:
                 f"the model catalog {self.file} cannot be changed: its folder is not writable. On "
                 "Kubernetes, change 'models' in the values of the chart, and run 'helm upgrade'"
             )
-
-    def merged(self) -> list[str]:
-        """All trained models with a dedicated engine. Raises CatalogueError."""
-        return [name for entry in self.all() for name in entry.merged]
-
-    def entry_of(self, name: str) -> BaseModelEntry:
-        """The base model entry of a trained model. Raises CatalogueError if there is none."""
-        base = base_of(name)
-        entry = None if base is None else self.get(base)
-        if entry is None:
-            raise CatalogueError(f"'{name[:200]}' is not a trained model of a base model here")
-        return entry
-
-    def set_merged(self, name: str, merged: bool) -> BaseModelEntry:
-        """Add or remove a trained model's dedicated engine, and return the base model's entry.
-
-        Idempotent. Raises CatalogueError.
-        """
-        with self._locked():
-            self._stamp = None
-            entry = self.entry_of(name)
-            names = [n for n in entry.merged if n != name] + [name] * merged
-            changed = entry.model_copy(update={"merged": tuple(names)})
-            if set(names) != set(entry.merged):
-                self._write([changed if m is entry else m for m in self._models.values()])
-        return changed
 
     def _write(self, models: list[BaseModelEntry]) -> None:
         content = {"models": [self._written(m) for m in models]}

@@ -43,12 +43,11 @@ Sharing = Literal["separate", "share", "time-slice"]
 
 @dataclass(frozen=True)
 class Wanted:
-    """An engine to place: a base model with its adapters, or one merged model."""
+    """An engine to place: a base model with its adapters."""
 
     model: str
     base: BaseModelSizes
     highest_rank: int = 0
-    takes_adapters: bool = True
     alternatives: tuple[BaseModelSizes, ...] = ()
     """The same base model with smaller weights."""
 
@@ -153,18 +152,16 @@ def _visible_devices(gpus: Sequence[int], names: Sequence[str]) -> dict[str, str
 def wanted_engines(
     entries: Iterable[BaseModelEntry], capability: tuple[int, int] | None = None
 ) -> list[Wanted]:
-    """Return the engines of these base models and their merged models.
+    """Return the engines of these base models.
 
     `capability` is the lowest compute capability of the GPUs, if known.
     """
     found = []
     for entry in entries:
-        names = [entry.id] if entry.served else []
-        for name in [*names, *entry.merged]:
-            merged = name != entry.id
-            base = base_model_sizes(entry, merged=merged)
+        if entry.served:
+            base = base_model_sizes(entry)
             smaller = alternatives(entry, base, capability)
-            found.append(Wanted(name, base, takes_adapters=not merged, alternatives=smaller))
+            found.append(Wanted(entry.id, base, alternatives=smaller))
     return found
 
 
@@ -216,9 +213,8 @@ def _replicas(
     sleeping = settings.model_copy(update={"gpu_sharing": "time-slice"})
     free = [gpu for gpu in range(len(placed.gpus)) if not placed.engines_on(gpu)]
     room = int(_ASLEEP_SHARE * memory_bytes)
-    bases = {engine.model: engine for engine in wanted if engine.takes_adapters}
-    firsts = [engine for engine in placed.engines if engine.model in bases]
-    turns = deque(sorted(firsts, key=lambda e: (-e.sizes.base.weights_bytes, e.model)))
+    bases = {engine.model: engine for engine in wanted}
+    turns = deque(sorted(placed.engines, key=lambda e: (-e.sizes.base.weights_bytes, e.model)))
     found = []
     while turns:
         first = turns.popleft()
@@ -361,7 +357,6 @@ def _size_group(
             gpu_bytes=smallest,
             served_bytes=served,
             highest_rank=engine.highest_rank,
-            takes_adapters=engine.takes_adapters,
             parallel=Parallel(tensor=len(group.gpus)),
             alternatives=engine.alternatives,
         )

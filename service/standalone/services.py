@@ -251,7 +251,7 @@ def worker(env: Mapping[str, str], port: int, number: int = 1) -> Service:
 def inference(
     env: Mapping[str, str], model: str, url: str, options: Sequence[str] = (), number: int = 1
 ) -> Service:
-    """Define vLLM for a base model, or for one trained model with merged weights."""
+    """Define vLLM for a base model."""
     port = int(url.rsplit(":", 1)[1])
     return Service(
         name=_numbered(engine_name(model), number),

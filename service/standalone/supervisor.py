@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 _BACKOFF_S, _MAX_BACKOFF_S = 0.5, 15.0
 _STEADY_S = 60.0  # after this uptime, the backoff starts over
 _FAILED_BACKOFF_S = 300.0  # for a failed service: each start may take all cores for a minute
-# Exit code of a child that has nothing left to do (EX_CONFIG of sysexits.h).
-NOT_AGAIN = 78
 _MAX_LOG_BYTES = 50 * 1024 * 1024
 _MAX_RESTARTS = 3  # restarts before a service counts as failed
 _LOOK_S, _SLOW_LOOK_S = 0.2, 2.0
@@ -148,7 +146,7 @@ class Supervisor:
         while not await service.ready():
             fault = None
             if service.ended:
-                fault = "has nothing to do"
+                fault = "was removed"
             elif service.restarts > _MAX_RESTARTS:
                 fault = "keeps dying"
             elif time.monotonic() > deadline:
@@ -241,11 +239,6 @@ class Supervisor:
             code = await service.process.wait()
             _kill_group(service.process.pid)
             service.crash_reason = self._crash_reason_of(service)
-            if code == NOT_AGAIN:
-                log.warning("%s has nothing left to do", service.name)
-                service.ended, service.process = True, None
-                self._group_file(service).unlink(missing_ok=True)
-                return
             if time.monotonic() - began > _STEADY_S and not service.failed:
                 delay_s = _BACKOFF_S
             log.warning(

@@ -29,7 +29,6 @@ from service.fleet.capacity import (
 from service.fleet.nvml import Gpu
 from service.models.add import add_model
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
-from service.models.records import base_of
 from service.projects.records import Projects, Role
 from service.standalone import services
 from service.standalone.layout import DataLayout, is_full, write_private
@@ -188,8 +187,17 @@ class _Models:
 
     async def wait_for(self, model: str, engine: Service) -> None:
         """Wait until an engine serves. A failure does not stop the others."""
-        wait = _wait_for_merged_engine if base_of(model) else _wait_for_engine
-        await wait(self._supervisor, engine, model)
+        try:
+            _print(f"{'vllm':<10} loading {model} …")
+            await self._supervisor.until_ready(engine, _ENGINE_START_S)
+            _print(f"{'vllm':<10} {model} on {engine.where}")
+        except StartFailed as e:
+            if engine.ended:
+                return  # its model was removed
+            _print(f"{'vllm':<10} {model} is unavailable: {e}")
+            self._supervisor.when_ready(
+                engine, lambda: _print(f"{'vllm':<10} {model} on {engine.where}")
+            )
 
     async def follow(self) -> None:
         """Apply each change of the catalog."""
@@ -216,7 +224,6 @@ class _Models:
         placement, sharing = _place(self._catalogue)
         bases = {entry.id: entry for entry in entries}
         models = [entry.id for entry in entries if entry.served]
-        models += [name for entry in entries for name in entry.merged]
         urls = {model: _local_urls(placement, model, self._urls.get(model, ())) for model in models}
         env = {**self._env, "FINETUNED_GPU_SHARING": sharing}
         engines, workers = _define_engines_and_workers(placement, env, self._ports, urls)
@@ -224,8 +231,7 @@ class _Models:
         beside = tuple(sorted(urls)) if own_gpus() and placement is None else ()
         wanted: dict[str, tuple[Service, object]] = {}
         for model, found in engines.items():
-            entry = bases[base_of(model) or model].model_copy(update={"merged": ()})
-            wanted |= {one.name: (one, (one.argv, one.env, entry, beside)) for one in found}
+            wanted |= {one.name: (one, (one.argv, one.env, bases[model], beside)) for one in found}
         wanted |= {one.name: (one, (one.argv, one.env)) for one in workers}
         changed = [
             n for n, (_, of) in wanted.items() if of != self._running.get(n, (None, None))[1]
@@ -336,35 +342,6 @@ def up_settings() -> Settings:
     if "gpu_sharing" in settings.model_fields_set:
         return settings
     return settings.model_copy(update={"gpu_sharing": services.GPU_SHARING})
-
-
-async def _wait_for_engine(supervisor: Supervisor, engine: Service, model: str) -> None:
-    """Wait for a base model's engine. A failure does not stop the other services."""
-    try:
-        await _wait_until_loaded(supervisor, engine, model)
-    except StartFailed as e:
-        if engine.ended:
-            return  # its model was removed
-        _print(f"{'vllm':<10} {model} is unavailable: {e}")
-        supervisor.when_ready(engine, lambda: _print(f"{'vllm':<10} {model} on {engine.where}"))
-
-
-async def _wait_for_merged_engine(supervisor: Supervisor, engine: Service, model: str) -> None:
-    """Wait for a merged model's engine.
-
-    The model may have been deleted, and its base model's engine can serve it anyway.
-    """
-    try:
-        await _wait_until_loaded(supervisor, engine, model)
-    except StartFailed as e:
-        _print(f"{'vllm':<10} {e}. Without it the base model's engine serves {model}, if it exists")
-        supervisor.when_ready(engine, lambda: _print(f"{'vllm':<10} {model} on {engine.where}"))
-
-
-async def _wait_until_loaded(supervisor: Supervisor, engine: Service, model: str) -> None:
-    _print(f"{'vllm':<10} loading {model} …")
-    await supervisor.until_ready(engine, _ENGINE_START_S)
-    _print(f"{'vllm':<10} {model} on {engine.where}")
 
 
 async def _add_demo_model(layout: DataLayout, catalogue: Catalogue) -> None:

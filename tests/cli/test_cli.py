@@ -88,20 +88,6 @@ def test_doctor_explains_the_sizes_of_engines(tmp_path, redis_url):
     assert "512" in engine["how"]
 
 
-def test_doctor_reports_the_engine_of_a_merged_model(tmp_path, redis_url):
-    name = "ft:tiny:acme:voice:ab12cd"
-    (tmp_path / "models.yaml").write_text(
-        f"models:\n- {{id: tiny, path: {model_folder(tmp_path)}, license: mit, "
-        f"context_length: 2048, "
-        f"merged: ['{name}']}}\n"
-    )
-    env = {"FINETUNED_REDIS_URL": redis_url}
-    done = run("doctor", "--data-dir", str(tmp_path), "--port", "0", "--json", **env)
-    engines = {f["what"]: f["found"] for f in json.loads(done.stdout) if "engine of" in f["what"]}
-    assert engines.keys() == {"engine of tiny", f"engine of {name}"}
-    assert engines[f"engine of {name}"] == "context 2,048 tokens: the base model's own"
-
-
 def doctor(tmp_path: Path, redis_url: str) -> dict[str, dict[str, str]]:
     words = ("doctor", "--data-dir", str(tmp_path), "--port", "0", "--json")
     done = run(*words, FINETUNED_REDIS_URL=redis_url)
@@ -135,24 +121,6 @@ def test_doctor_reports_an_engine_that_does_not_start(tmp_path, redis_url):
 
 
 @pytest.mark.slow
-def test_models_merge_refuses_with_one_clear_line(tmp_path):
-    def refused(*arguments: str) -> str:
-        done = run("models", "merge", *arguments, "--data-dir", str(tmp_path))
-        assert done.returncode == 1
-        assert done.stderr.count("\n") == 1
-        return done.stderr
-
-    assert "no 'finetuned-server up' has run" in refused("ft:tiny:acme:voice:ab12cd")
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "valkey.conf").write_text("port 1\nrequirepass x\n")
-    assert "not a trained model of a base model here" in refused("ft:tiny:acme:voice:ab12cd")
-    (tmp_path / "models.yaml").write_text(
-        f"models:\n- {{id: tiny, path: {tmp_path}, license: mit, context_length: 2048}}\n"
-    )
-    assert "not a trained model" in refused("tiny")
-    assert "Redis is unavailable" in refused("ft:tiny:acme:voice:ab12cd")
-
-
 def test_models_list_of_an_empty_folder_is_empty(tmp_path):
     assert run("models", "list", "--data-dir", str(tmp_path), "--json").stdout.strip() == "[]"
 
@@ -249,7 +217,7 @@ COMMANDS = {
     "doctor": ("doctor", "--port", "0"),
     "keys": ("keys", "create", "--project", "p"),
     "add": ("models", "add", "/nowhere", "--id", "x"),
-    "unmerge": ("models", "unmerge", "ft:x:y:z:a"),
+    "sign": ("models", "sign"),
     "gc": ("gc",),
     "rebuild": ("rebuild",),
     "backup": ("backup", "/proc/backup"),

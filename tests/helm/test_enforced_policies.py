@@ -127,7 +127,7 @@ def test_stores_outside_and_clients_from_one_namespace(render):
     found = reached(rendered)
     store = {"dns:53", "redis:6379", "redis:26379", "s3:443"}
     engines = {f"{n}:8100" for n in rendered.of_kind("Deployment") if n.startswith("vllm")}
-    assert len(engines) == 3
+    assert len(engines) == 2
     assert found["api"] == store | engines
     assert found["worker-cpu"] == store | engines | {"witness:443"}
     assert found["worker-l40s"] == store | engines

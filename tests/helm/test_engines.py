@@ -1,90 +1,17 @@
-"""Tests of engines with merged weights, and of engines on several nodes."""
+"""Tests of engines on several nodes."""
 
 from __future__ import annotations
 
 import copy
-import json
 from typing import Any
 
 import pytest
-import yaml
 from jsonschema import ValidationError
 
-from service.models.catalogue import BaseModelEntry
 from tests.helm.support import MODEL, Manifest, env_of, peers
 from tests.helm.test_manifests import validate_custom
 
 pytestmark = pytest.mark.slow
-
-NAME = "ft:tiny:acme:voice:ab12cd34"
-BASE_ENGINE = {
-    "replicas": 3,
-    "gpu": {"count": 2, "product": "NVIDIA-H100"},
-    "env": {"A": "base", "B": "base"},
-    "keda": {"enabled": True, "maxReplicas": 4},
-}
-
-
-def with_merged(own=None, **base):
-    merged = {"name": NAME} | ({} if own is None else {"engine": own})
-    return {
-        "models": [{**MODEL, "merged": [merged], **base}],
-        "keda": {"prometheus": "http://prometheus"},
-    }
-
-
-def test_a_merged_model_has_an_engine_like_its_base_model(render):
-    rendered = render(with_merged({"env": {"A": "own"}}, engine=BASE_ENGINE))
-    (name,) = rendered.of_kind("Deployment").keys() - {
-        *("api", "worker-cpu", "worker-gpu", "vllm-tiny")
-    }
-    assert name.startswith("vllm-ft-tiny-acme-voice")
-    engine = rendered.container("Deployment", name)
-    assert engine["args"] == ["inference", NAME, "--tensor-parallel-size=2"]
-    assert (env_of(engine)["A"], env_of(engine)["B"]) == ("own", "base")
-    pod = rendered.pod("Deployment", name)
-    assert pod["nodeSelector"]["nvidia.com/gpu.product"] == "NVIDIA-H100"
-    # The number of replicas is set per engine.
-    assert rendered.one("Deployment", name)["spec"]["replicas"] == 1
-    assert [*rendered.of_kind("ScaledObject")] == ["vllm-tiny"]
-    base = rendered.container("Deployment", "vllm-tiny")
-    assert (env_of(base)["A"], env_of(base)["B"]) == ("base", "base")
-
-
-def test_values_of_a_merged_model_override_those_of_its_base_model(render):
-    own = {"replicas": 2, "gpu": {"count": 1}, "args": ["--max-num-seqs=9"]}
-    rendered = render(with_merged(own, engine=BASE_ENGINE))
-    name = next(n for n in rendered.of_kind("Deployment") if n.startswith("vllm-ft"))
-    assert rendered.one("Deployment", name)["spec"]["replicas"] == 2
-    assert rendered.container("Deployment", name)["args"] == ["inference", NAME, "--max-num-seqs=9"]
-
-
-def test_the_gateway_and_the_catalog_list_a_merged_model(render):
-    rendered = render(with_merged())
-    upstreams = rendered.upstreams()
-    assert upstreams.keys() == {"tiny", NAME}
-    service = upstreams[NAME].removeprefix("dns+http://").partition(".")[0].removeprefix("ft-")
-    assert service in rendered.of_kind("Service")
-    catalogue = yaml.safe_load(rendered.one("ConfigMap", "catalogue")["data"]["models.yaml"])
-    (entry,) = [BaseModelEntry.model_validate(m) for m in catalogue["models"]]
-    assert entry.merged == (NAME,)
-
-
-def test_a_merged_model_can_be_served_without_its_base_model(render):
-    rendered = render(with_merged(engine={"enabled": False}))
-    assert "vllm-tiny" not in rendered.of_kind("Deployment")
-    assert rendered.upstreams().keys() == {NAME}
-
-
-def test_services_of_merged_and_base_models_select_different_pods(render):
-    rendered = render(with_merged())
-    selectors = [
-        json.dumps(service["spec"]["selector"], sort_keys=True)
-        for name, service in rendered.of_kind("Service").items()
-        if name.startswith("vllm-")
-    ]
-    assert len(selectors) == len(set(selectors)) == 2
-
 
 DIVIDED: dict[str, Any] = {
     "models": [{**MODEL, "engine": {"nodes": 2, "gpu": {"count": 8}, "replicas": 3}}],
@@ -162,16 +89,3 @@ def test_nodes_of_an_engine_reach_each_other_on_all_ports(render):
     assert spec["egress"] == [{"to": [{"podSelector": own}]}]
     (rule, *_) = rendered.one("NetworkPolicy", "inference")["spec"]["ingress"]
     assert peers([rule], "from") == {"api", "worker"}
-
-
-def test_merged_model_needs_no_shared_folder(render):
-    merged = [{"name": NAME, "engine": {"nodes": 4, "gpu": {"count": 1}}}]
-    values = {"models": [{**MODEL, "merged": merged}]}
-    engine, leader, worker = group(render, values)
-    check(engine)
-    assert engine["spec"]["leaderWorkerTemplate"]["size"] == 4
-    for pod in (leader, worker):
-        container = pod["spec"]["containers"][0]
-        assert container["args"][:3] == ["inference", NAME, "--pipeline-parallel-size=4"]
-        assert "FINETUNED_ADAPTER_CACHE_DIR" not in env_of(container)
-    assert "vllm-tiny" in render(values).of_kind("Deployment")

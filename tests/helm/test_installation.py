@@ -319,7 +319,6 @@ def test_pods_can_mount_the_images_of_models_instead_of_copies(render):
         {**MODEL, "id": name, "path": f"/models/{name}", "image": image}
         for name, image in images.items()
     ]
-    models[0]["merged"] = [{"name": "ft:a:acme:v:ab12cd34"}]
     rendered = render({"models": models, "modelStore": {"type": "emptyDir"}})
     for name, expected in {
         "api": {"a", "b"},
@@ -327,7 +326,6 @@ def test_pods_can_mount_the_images_of_models_instead_of_copies(render):
         "worker-gpu": {"a", "b"},
         "vllm-a": {"a"},
         "vllm-b": {"b"},
-        next(n for n in rendered.of_kind("Deployment") if n.startswith("vllm-ft-a")): {"a"},
     }.items():
         pod = rendered.pod("Deployment", name)
         assert "initContainers" not in pod

@@ -37,7 +37,7 @@ SCHEMA = [
     ({"models": [{**MODEL, "engine": {"gpus": 1}}]}, "engine", "gpus"),
     ({"models": [{**MODEL, "engine": {"gpu": {"resource": "gpu"}}}]}, "resource", "pattern"),
     ({"models": [{**MODEL, "image": {"repository": "m"}}]}, "image", "tag"),
-    ({"models": [{**MODEL, "merged": [{"name": "tiny"}]}]}, "name", "pattern"),
+    ({"models": [{**MODEL, "merged": [{"name": "tiny"}]}]}, "models", "merged"),
     ({"worker": {"gpuPools": [{"name": "A_b"}]}}, "name", "pattern"),
     ({"worker": {"gpuPools": [{"name": "a", "queues": ["tpu"]}]}}, "queues", "gpu"),
     ({"worker": {"stopGraceSeconds": 0}}, "stopGraceSeconds", "1"),
@@ -124,14 +124,6 @@ TOGETHER = [
         "storage.s3.endpoint: the endpoint is not encrypted",
     ),
     ({"models": [MODEL, MODEL]}, "models: the id tiny appears twice"),
-    (
-        {"models": [{**MODEL, "merged": [{"name": "ft:other:acme:v:ab12cd"}]}]},
-        "ft:other:acme:v:ab12cd is listed under merged of tiny",
-    ),
-    (
-        {"models": [{**MODEL, "merged": [{"name": "ft:tiny:acme:v:ab12cd"}] * 2}]},
-        "the merged model ft:tiny:acme:v:ab12cd appears twice",
-    ),
     ({"models": [{**MODEL, "path": "/data/tiny"}]}, "is not below modelStore.mountPath"),
     ({"models": [{**MODEL, "servingPath": "/data/tiny"}]}, "is not below modelStore.mountPath"),
     (

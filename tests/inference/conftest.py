@@ -230,7 +230,6 @@ async def gateway(
             urls: list[str] | None = None,
             *,
             base: str = BASE,
-            merged: dict[str, list[str]] | None = None,
             models: ModelRegistry | None = None,
             timeouts: Timeouts | None = None,
             policy: Policy | None = None,
@@ -249,7 +248,7 @@ async def gateway(
 
             upstreams = await stack.enter_async_context(
                 Upstreams(
-                    {base: [engine.url] if urls is None else urls, **(merged or {})},
+                    {base: [engine.url] if urls is None else urls},
                     api_key=ENGINE_KEY,
                     timeouts=timeouts or Timeouts(connect_s=2, first_byte_s=5, between_chunks_s=5),
                     policy=policy,

@@ -1,4 +1,4 @@
-"""Tests of the catalog file: trained models with their own engine, and removed models."""
+"""Tests of the catalog file: fields of earlier versions, and removed models."""
 
 from __future__ import annotations
 
@@ -23,59 +23,17 @@ def catalogue(tmp_path):
     return made
 
 
-def test_merged_models_are_set_and_removed(catalogue):
-    before = catalogue.all()
-    assert catalogue.set_merged(NAME, True).merged == (NAME,)
-    assert catalogue.set_merged(OTHER, True).merged == (NAME, OTHER)
-    read = Catalogue(catalogue.file)
-    assert [m.id for m in read.all()] == ["first", "org/tiny", "last"]
-    entry = read.get("org/tiny")
-    assert entry is not None
-    assert entry.engines == 3
-    catalogue.set_merged(NAME, False)
-    catalogue.set_merged(OTHER, False)
-    assert Catalogue(catalogue.file).all() == before
-
-
-@pytest.mark.parametrize("merged", [True, False])
-def test_set_merged_is_idempotent(catalogue, merged):
-    catalogue.set_merged(NAME, merged)
-    stamp = catalogue.file.stat().st_ino
-    assert catalogue.set_merged(NAME, merged).merged == (NAME,) * merged
-    assert catalogue.file.stat().st_ino == stamp
-
-
-@pytest.mark.parametrize("name", ["tiny", "ft:gone:acme:voice:ab12cd", "ft:org/tiny:acme"])
-def test_a_name_of_another_base_model_is_refused(catalogue, name):
-    with pytest.raises(CatalogueError, match="not a trained model of a base model here"):
-        catalogue.set_merged(name, True)
-
-
-@pytest.mark.parametrize(
-    ("merged", "fault"),
-    [
-        (["ft:other:acme:voice:ab12cd"], "not a trained model of 'org/tiny'"),
-        (["../../x"], "not a trained model"),
-        ([NAME, NAME], "appears twice"),
-    ],
-)
-def test_a_file_written_by_hand_is_checked(tmp_path, merged, fault):
+def test_what_earlier_versions_wrote_is_ignored(tmp_path):
     file = tmp_path / "models.yaml"
     file.write_text(
-        "models:\n- {id: org/tiny, path: /m, license: mit, context_length: 64, "
-        f"merged: {merged}}}\n"
+        "models:\n- {id: tiny, path: /m, license: mit, context_length: 64, merged: ['ft:x']}\n"
+        "encoders:\n- {id: e5, path: /m, license: mit}\n"
     )
-    with pytest.raises(CatalogueError, match=fault):
-        Catalogue(file).all()
-
-
-def test_encoders_of_earlier_versions_are_ignored(tmp_path):
-    file = tmp_path / "models.yaml"
-    file.write_text("encoders:\n- {id: e5, path: /m, license: mit}\n")
     catalogue = Catalogue(file)
-    assert catalogue.all() == []
+    assert [entry.id for entry in catalogue.all()] == ["tiny"]
     catalogue.add(BaseModelEntry(id="base", path=tmp_path, license="mit", context_length=64))
-    assert [entry.id for entry in Catalogue(file).all()] == ["base"]
+    assert [entry.id for entry in Catalogue(file).all()] == ["tiny", "base"]
+    assert "merged" not in file.read_text()
 
 
 def test_a_folder_of_models_can_be_moved(tmp_path):

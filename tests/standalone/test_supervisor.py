@@ -202,17 +202,6 @@ async def test_fault_files_are_removed_at_the_end_and_at_the_next_start(supervis
     assert not fault.exists()
 
 
-async def test_a_service_with_nothing_to_do_is_not_restarted(supervisor, tmp_path):
-    one = service("print('once', flush=True); raise SystemExit(78)", ready=False)
-    await supervisor.start(one)
-    with pytest.raises(StartFailed, match="nothing to do"):
-        await supervisor.until_ready(one, 20)
-    await asyncio.sleep(1)
-    assert (tmp_path / "logs" / "s.log").read_text() == "once\n"
-    await supervisor.stop()
-    assert not [*(tmp_path / "run").iterdir()]
-
-
 async def test_the_store_stops_last_and_ignores_sigterm(supervisor, tmp_path):
     """systemd sends SIGTERM to all processes of a service, and `up` stops them in its order."""
     order = tmp_path / "order"

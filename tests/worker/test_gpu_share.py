@@ -43,16 +43,6 @@ def test_a_gpu_of_ones_own_and_a_cpu_are_planned_for_whole(catalogue):
         assert training_capacity(machine, settings) == machine
 
 
-def test_the_engine_of_a_merged_model_takes_its_part(catalogue):
-    settings = Settings(gpu_sharing="share", gpu_memory_utilization=0.3)
-    alone = limit_trainer_memory(settings, catalogue, GPU).trainer_memory_bytes
-    catalogue.set_merged("ft:two:acme:voice:ab12cd", True)
-    beside = limit_trainer_memory(settings, catalogue, GPU).trainer_memory_bytes
-    assert alone is not None
-    assert beside is not None
-    assert alone - beside == pytest.approx(0.3 * 24 * GIB, abs=2)
-
-
 def test_a_ray_cluster_has_the_capacity_that_the_operator_states(catalogue):
     settings = Settings(
         ray_address="ray://head:10001",

@@ -147,16 +147,6 @@
 {{- fail (printf "models: the id %s appears twice" .id) -}}
 {{- end -}}
 {{- $_ := set $seen .id true -}}
-{{- $base := .id -}}
-{{- range .merged -}}
-{{- if not (hasPrefix (printf "ft:%s:" $base) .name) -}}
-{{- fail (printf "models: %s is listed under merged of %s, but is not a trained model of it" .name $base) -}}
-{{- end -}}
-{{- if hasKey $seen .name -}}
-{{- fail (printf "models: the merged model %s appears twice" .name) -}}
-{{- end -}}
-{{- $_ := set $seen .name true -}}
-{{- end -}}
 {{- if and .image .s3 -}}
 {{- fail (printf "models: %s comes from an image or from s3, not from both" .id) -}}
 {{- end -}}
@@ -187,7 +177,7 @@
 
 {{/* Engines that are divided among several nodes. */}}
 {{- define "finetuned.checkNodes" -}}
-{{- range include "finetuned.engines" . | fromYamlArray -}}
+{{- range include "finetuned.served" . | fromYamlArray -}}
 {{- if gt (int (dig "engine" "nodes" 1 .)) 1 -}}
 {{- if dig "engine" "keda" "enabled" false . -}}
 {{- fail (printf "models: KEDA cannot scale the engine of %s, which has several nodes" .id) -}}
@@ -207,7 +197,7 @@
 {{- range .Values.worker.gpuPools -}}
 {{- if dig "keda" "enabled" false . -}}{{- $scaled = append $scaled .name -}}{{- end -}}
 {{- end -}}
-{{- range include "finetuned.engines" . | fromYamlArray -}}
+{{- range include "finetuned.served" . | fromYamlArray -}}
 {{- if dig "engine" "keda" "enabled" false . -}}
 {{- $scaled = append $scaled .id -}}
 {{- if eq (int (dig "engine" "keda" "minReplicas" 1 .)) 0 -}}

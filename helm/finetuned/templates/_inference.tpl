@@ -10,7 +10,7 @@ node: dict root, part.
 */}}
 {{- define "finetuned.gpuShare" }}
 {{- $names := list }}
-{{- range include "finetuned.engines" .root | fromYamlArray }}
+{{- range include "finetuned.served" .root | fromYamlArray }}
 {{- $engine := include "finetuned.enginePart" (dict "root" $.root "model" .) | fromYaml }}
 {{- if eq (include "finetuned.gpuKind" $.part) (include "finetuned.gpuKind" $engine) }}{{ $names = append $names .id }}{{ end }}
 {{- end }}
@@ -27,7 +27,7 @@ FINETUNED_GPU_SHARING: separate
 {{- dig "gpu" "resource" "nvidia.com/gpu" . }} {{ dig "gpu" "product" "" . }} {{ toJson (.nodeSelector | default dict) }}
 {{- end }}
 
-{{/* The engines of one model, a base model or a merged one: dict root, model. */}}
+{{/* The engines of one base model: dict root, model. */}}
 {{- define "finetuned.engine" }}
 {{- $root := .root }}
 {{- $model := .model }}

@@ -45,12 +45,11 @@ arguments as for finetuned.selector, and container, spec.
 {{- $models := list -}}
 {{- if eq .root.Values.modelStore.type "emptyDir" -}}{{- $models = .root.Values.models -}}{{- end -}}
 {{- range $model := $models -}}
-{{- $slugs := list (include "finetuned.modelSlug" .id) -}}
-{{- range .merged -}}{{- $slugs = append $slugs (include "finetuned.modelSlug" .name) -}}{{- end -}}
+{{- $slug := include "finetuned.modelSlug" .id -}}
 {{- range $mount := $.container.volumeMounts -}}
-{{- if and (eq .name "models") ($model.image).asVolume (or (not $.model) (has $.model $slugs)) -}}
+{{- if and (eq .name "models") ($model.image).asVolume (or (not $.model) (eq $.model $slug)) -}}
 {{- $_ := unset $mount "readOnly" -}}{{- /* the runtime makes the folders below it */ -}}
-{{- $name := printf "model-%s" (first $slugs) -}}
+{{- $name := printf "model-%s" $slug -}}
 {{- $image := dict "reference" (include "finetuned.imageRef" (dict "root" $.root "image" $model.image)) "pullPolicy" $.root.Values.image.pullPolicy -}}
 {{- $_ := set $.spec "volumes" (append $.spec.volumes (dict "name" $name "image" $image)) -}}
 {{- $mount := dict "name" $name "mountPath" $model.path "subPath" (trimPrefix "/" ($model.image.path | default "/model")) "readOnly" true -}}

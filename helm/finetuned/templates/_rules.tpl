@@ -61,7 +61,7 @@ FinetunedBackupOld: {threshold: {{ int $backup.maxAgeSeconds }}}
 {{- define "finetuned.idleEngines" -}}
 {{- $of := include "finetuned.matchers" . -}}
 {{- $zero := list -}}
-{{- range include "finetuned.engines" . | fromYamlArray -}}
+{{- range include "finetuned.served" . | fromYamlArray -}}
 {{- if and (dig "engine" "keda" "enabled" false .) (eq (int (dig "engine" "keda" "minReplicas" 1 .)) 0) -}}
 {{- $zero = append $zero (regexQuoteMeta .id) -}}
 {{- end -}}

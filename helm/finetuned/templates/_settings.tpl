@@ -81,26 +81,11 @@ file:///var/lib/finetuned-storage
 {{ toYaml $served }}
 {{- end }}
 
-{{/*
-All models with an engine, as a YAML list: the base models, and the trained models with merged
-weights, in the same format. The engine settings of a merged model default to its base model's.
-*/}}
-{{- define "finetuned.engines" -}}
-{{- $engines := include "finetuned.served" . | fromYamlArray -}}
-{{- range $base := .Values.models -}}
-{{- range $base.merged -}}
-{{- $engine := merge (deepCopy (.engine | default dict)) (omit ($base.engine | default dict) "enabled" "replicas" "keda") -}}
-{{- $engines = append $engines (merge (dict "id" .name "engine" $engine) (omit $base "id" "engine" "merged")) -}}
-{{- end -}}
-{{- end -}}
-{{ toYaml $engines }}
-{{- end }}
-
 {{/* The addresses of the engines by model, as JSON. They are no environment variable, so that a new model restarts nothing. */}}
 {{- define "finetuned.upstreams" -}}
 {{- $upstreams := dict -}}
 {{- $scheme := ternary "https" "http" (ne (include "finetuned.tlsSecret" (dict "root" $ "part" "inference")) "") -}}
-{{- range include "finetuned.engines" . | fromYamlArray -}}
+{{- range include "finetuned.served" . | fromYamlArray -}}
 {{- $name := include "finetuned.engineName" (dict "root" $ "model" .) -}}
 {{- $_ := set $upstreams .id (printf "dns+%s://%s.%s.svc.%s:%d" $scheme $name $.Release.Namespace $.Values.clusterDomain (int $.Values.inference.port)) -}}
 {{- end -}}
@@ -117,11 +102,6 @@ weights, in the same format. The engine settings of a merged model default to it
 {{- with .reasoningParser -}}{{- $_ := set $entry "reasoning_parser" . -}}{{- end -}}
 {{- with .servingQuantization -}}{{- $_ := set $entry "serving_quantization" . -}}{{- end -}}
 {{- with .servingPath -}}{{- $_ := set $entry "serving_path" . -}}{{- end -}}
-{{- with .merged -}}
-{{- $names := list -}}
-{{- range . -}}{{- $names = append $names .name -}}{{- end -}}
-{{- $_ := set $entry "merged" $names -}}
-{{- end -}}
 {{- $entries = append $entries $entry -}}
 {{- end -}}
 {{ dict "models" $entries | toYaml }}

@@ -24,7 +24,7 @@
 {{- $root := .root -}}
 {{- $names := list -}}
 {{- if eq .part "inference" -}}
-{{- range include "finetuned.engines" $root | fromYamlArray -}}
+{{- range include "finetuned.served" $root | fromYamlArray -}}
 {{- $names = append $names (include "finetuned.engineName" (dict "root" $root "model" .)) -}}
 {{- end -}}
 {{- end -}}

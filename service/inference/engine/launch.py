@@ -2,9 +2,9 @@
 
     finetuned-server inference MODEL
 
-MODEL is a base model, which is served with its adapters, or a single trained model, whose weights
-are merged first. Settings, the catalog entry and the machine determine all options. vLLM then
-replaces this process (`exec`), so that signals and exit codes are vLLM's own.
+MODEL is a base model, which is served with its adapters. Settings, the catalog entry and the
+machine determine all options. vLLM then replaces this process (`exec`), so that signals and exit
+codes are vLLM's own.
 """
 
 from __future__ import annotations
@@ -26,18 +26,9 @@ from service.config import Settings
 from service.core import logs, tracing
 from service.core.redis import REDIS_ERRORS, connect
 from service.datasets.chat_templates import content_format
-from service.inference.engine.merged import (
-    MergedModel,
-    MergeFailed,
-    ModelGone,
-    folder_name,
-    prepare,
-    sweep,
-)
 from service.inference.engine.process import (
     GPUS_VARIABLE,
     LAYOUT_PATH_VARIABLE,
-    MERGED_VARIABLE,
     MODEL_PATH_VARIABLE,
     MODEL_VARIABLE,
 )
@@ -50,7 +41,6 @@ from service.models.adapters import highest_recorded_rank
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.model_folder import folder_fault, serving_fault
 from service.models.parsers import ReasoningParsers, ToolCallParsers
-from service.models.records import base_of
 from service.training.model.base_folder import has_mistral_format
 
 log = logging.getLogger(__name__)
@@ -89,10 +79,6 @@ _NF4_PACKAGE, _NF4_PLUGIN = "vllm_bnb_plugin", "bitsandbytes"
 
 class EngineConfigError(Exception):
     """The engine cannot start with these settings. The message says how to fix it."""
-
-
-class NothingToServe(EngineConfigError):
-    """The model was deleted, so restarting the engine does not help."""
 
 
 @dataclass(frozen=True)
@@ -137,19 +123,17 @@ def engine_command(
     machine: Machine | None = None,
     facts: SizingInputs | None = None,
     cache: Path | None = None,
-    merged: MergedModel | None = None,
     extra: Sequence[str] = (),
 ) -> EngineCommand:
     """Build the command that starts a base model's engine on `settings.inference_host` and `port`.
 
     Sizes are derived from `facts`, by default this machine's. `cache` is the adapter folder used
-    only by this engine. `merged` is a trained model of the base model; if given, the engine serves
-    only that model. `extra` is appended, so it overrides other options; sizes take it into account,
-    for example for an engine that is divided among GPUs. Raises EngineConfigError.
+    only by this engine. `extra` is appended, so it overrides other options; sizes take it into
+    account, for example for an engine that is divided among GPUs. Raises EngineConfigError.
     """
     machine = machine or Machine.detect()
-    name, path = (merged.name, merged.path) if merged else (model.id, model.served_path)
-    facts = facts or gather(model, [model], has_gpu=machine.has_gpu, merged=merged is not None)
+    path = model.served_path
+    facts = facts or gather(model, [model], has_gpu=machine.has_gpu)
     try:
         sizes = size(
             with_options(settings, extra, facts.base.context_length),
@@ -165,7 +149,7 @@ def engine_command(
         sys.executable,
         "-m",
         "service.inference.engine.server",
-        *_what_it_serves(name, path, sizes),
+        *_what_it_serves(model.id, path, sizes),
         *_tokenizer_flags(model, path),
         *_format_flags(path),
         *_quantization_flags(sizes.base),
@@ -178,11 +162,14 @@ def engine_command(
         *extra,
     )
     env = {
-        MODEL_VARIABLE: name,
+        MODEL_VARIABLE: model.id,
         MODEL_PATH_VARIABLE: str(path),
-        LAYOUT_PATH_VARIABLE: str(path if merged else model.path),
+        LAYOUT_PATH_VARIABLE: str(model.path),
         GPUS_VARIABLE: str(parallel(extra).gpus if machine.has_gpu else 0),
-        **_adapters_env(sizes, merged),
+        "FINETUNED_MAX_LORA_RANK": str(sizes.max_lora_rank),  # for the guard's check
+        # Required for resolvers. It also opens routes that load and unload adapters, which the
+        # guard blocks.
+        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
         "FINETUNED_ADAPTER_CACHE_DIR": str(cache or settings.adapter_cache / f"engine-{port}"),
         "VLLM_API_KEY": settings.upstream_api_key.get_secret_value(),
         "VLLM_PLUGINS": ",".join(["finetuned_resolver", *_quantization_plugins(sizes.base)]),
@@ -206,17 +193,6 @@ def _network_env(extra: Sequence[str], environ: Mapping[str, str]) -> dict[str, 
     """
     is_divided = any(word.partition("=")[0] == "--nnodes" for word in extra)
     return {} if is_divided or "VLLM_HOST_IP" in environ else {"VLLM_HOST_IP": "127.0.0.1"}
-
-
-def _adapters_env(sizes: Sizes, merged: MergedModel | None) -> dict[str, str]:
-    if merged is not None:
-        return {MERGED_VARIABLE: str(merged.path.parent)}
-    return {
-        "FINETUNED_MAX_LORA_RANK": str(sizes.max_lora_rank),  # for the guard's check
-        # Required for resolvers. It also opens routes that load and unload adapters, which the
-        # guard blocks.
-        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
-    }
 
 
 def _what_it_serves(name: str, path: Path, sizes: Sizes) -> list[str]:
@@ -361,19 +337,22 @@ def main(model_id: str, *, port: int | None = None, extra: Sequence[str] = ()) -
     settings = Settings()
     logs.configure("inference", settings.log_level)
     catalogue = Catalogue(settings.models_file)
-    model, name = _find(catalogue, model_id)
+    model = catalogue.get(model_id)
+    if model is None:
+        raise EngineConfigError(
+            f"the catalog {catalogue.file} has no model '{model_id}': add it with "
+            "'finetuned-server models add'"
+        )
     for folder in {model.path, model.served_path}:
         if fault := folder_fault(folder):
             raise EngineConfigError(f"the base model '{model.id}' cannot be loaded: {fault}")
     if fault := serving_fault(model):
         raise EngineConfigError(f"the base model '{model.id}' cannot be served: {fault}")
     machine = Machine.detect()
-    highest = None if name else asyncio.run(highest_rank(settings, model.id))
-    if HEADLESS in extra and name is None:
-        cache, merged = settings.adapter_cache, None
-    else:
-        sweep(settings.adapter_cache, [model_id, *catalogue.merged()])
-        cache, merged = _folder(settings, model, name)
+    highest = asyncio.run(highest_rank(settings, model.id))
+    cache = settings.adapter_cache
+    if HEADLESS not in extra:
+        cache = claim_cache(cache, model.id)
     command = engine_command(
         settings,
         model,
@@ -384,43 +363,13 @@ def main(model_id: str, *, port: int | None = None, extra: Sequence[str] = ()) -
             on_this_gpu(settings.gpu_models, catalogue.all()),
             has_gpu=machine.has_gpu,
             highest_rank=highest or 0,
-            merged=merged is not None,
         ),
         cache=cache,
-        merged=merged,
         extra=extra,
     )
     for reason in command.sizes.reasons:
         log.info("%s: %s", model_id, reason)
     os.execve(command.argv[0], command.argv, command.environment(os.environ))  # noqa: S606
-
-
-def _find(catalogue: Catalogue, model_id: str) -> tuple[BaseModelEntry, str | None]:
-    """Return the base model, and the name of the trained model if one was requested."""
-    base = base_of(model_id)
-    model = catalogue.get(base or model_id)
-    if model is None:
-        raise EngineConfigError(
-            f"the catalog {catalogue.file} has no model '{base or model_id}': add it with "
-            "'finetuned-server models add'"
-        )
-    return model, model_id if base else None
-
-
-def _folder(
-    settings: Settings, model: BaseModelEntry, name: str | None
-) -> tuple[Path, MergedModel | None]:
-    """Return the engine's adapter folder, or the merged model that it serves instead."""
-    if name is None:
-        return claim_cache(settings.adapter_cache, model.id), None
-    home = claim_cache(settings.adapter_cache, folder_name(name))
-    log.info("%s: merged weights in %s, created now if missing", name, home)
-    try:
-        return home / "adapters", asyncio.run(prepare(settings, model, name, home))
-    except ModelGone as e:
-        raise NothingToServe(str(e)) from e
-    except MergeFailed as e:
-        raise EngineConfigError(str(e)) from e
 
 
 def claim_cache(root: Path, model_id: str) -> Path:
@@ -437,8 +386,7 @@ def claim_cache(root: Path, model_id: str) -> Path:
             lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
         except PermissionError as e:
             raise EngineConfigError(
-                f"{file} belongs to another user: run engines and 'models merge' as the same "
-                f"user, or set "
+                f"{file} belongs to another user: run engines as the same user, or set "
                 "FINETUNED_ADAPTER_CACHE_DIR"
             ) from e
         try:

@@ -17,7 +17,6 @@ import functools
 import logging
 import math
 import multiprocessing
-import operator
 import os
 import signal
 import threading
@@ -36,7 +35,6 @@ from service.core.metric_types import Process
 from service.core.redis import connect
 from service.core.storage import Storage
 from service.inference.engine.adapters import AdapterCache, Adapters, AdapterUnavailable
-from service.inference.engine.merged import until_deleted
 from service.inference.engine.sleep import Sleeper
 from service.models.adapters import load_verifying_key
 from service.models.catalogue import Catalogue
@@ -132,15 +130,13 @@ class ModelChanges:
 
 
 MODEL_VARIABLE = "FINETUNED_ENGINE_MODEL"
-"""ID of the base model, or name of the merged model, that this engine serves."""
+"""ID of the base model that this engine serves."""
 MODEL_PATH_VARIABLE = "FINETUNED_ENGINE_MODEL_PATH"
 """Folder of the model's weights."""
 LAYOUT_PATH_VARIABLE = "FINETUNED_ENGINE_LAYOUT_PATH"
 """Folder of the model's weights in 16 bits, with which adapters are compared."""
 GPUS_VARIABLE = "FINETUNED_ENGINE_GPUS"
 """Number of GPUs that this engine uses."""
-MERGED_VARIABLE = "FINETUNED_ENGINE_MERGED"
-"""Folder with the data of a merged model. Set only for an engine that serves one."""
 _RUNNING_ADAPTERS = "vllm:lora_requests_info"
 
 
@@ -192,18 +188,14 @@ def start_housekeeping(state: Any) -> asyncio.Task[None]:
     keep_one_series_of_running_adapters()
     every_s, ours = Settings().adapter_sweep_s, adapters()
     invalidations = Invalidations(ours.registry.redis)
-    name, home = os.environ[MODEL_VARIABLE], os.environ.get(MERGED_VARIABLE)
-    metrics.ENGINE_GPUS.cell(name).set(int(os.environ.get(GPUS_VARIABLE, "0")))
-    has = ours.has if home is None else functools.partial(operator.eq, name)
-    pause = ModelChanges(invalidations, has, every_s=every_s).pause
-    if home is None:
-        work: Callable[[], Awaitable[None]] = Housekeeper(ours, state, pause=pause).run
-    else:
-        work = functools.partial(until_deleted, ours.registry, name, Path(home), pause)
+    gpus = int(os.environ.get(GPUS_VARIABLE, "0"))
+    metrics.ENGINE_GPUS.cell(os.environ[MODEL_VARIABLE]).set(gpus)
+    pause = ModelChanges(invalidations, ours.has, every_s=every_s).pause
+    housekeeper = Housekeeper(ours, state, pause=pause)
 
     async def listening() -> None:
         async with invalidations.listening():
-            await work()
+            await housekeeper.run()
 
     return asyncio.create_task(tasks.keep("housekeeping", listening))
 

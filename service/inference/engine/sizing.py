@@ -79,8 +79,6 @@ class SizingInputs:
     """Weights in all engines on this machine, including this one."""
     highest_rank: int = 0
     """Highest rank of the existing adapters."""
-    takes_adapters: bool = True
-    """False for an engine that serves one merged model."""
     parallel: Parallel = ONE_GPU
     """How vLLM divides the model among GPUs; `gpu_bytes` is per GPU."""
     alternatives: tuple[BaseModelSizes, ...] = ()
@@ -159,14 +157,12 @@ def _sized(settings: Settings, facts: SizingInputs, share: float | None) -> Size
     slots = _slots(settings, facts, rank.value, share)
     kept = _kept(settings, facts, rank.value, slots.value)
     length = _length(settings, facts, rank.value, slots.value, share)
-    reasons = [f"context {length.value:,} tokens: {length.why}"]
-    if facts.takes_adapters:
-        reasons = [
-            f"max_lora_rank {rank.value}: {rank.why}",
-            f"max_loras {slots.value}: {slots.why}",
-            f"max_cpu_loras {kept.value}: {kept.why}",
-            *reasons,
-        ]
+    reasons = [
+        f"max_lora_rank {rank.value}: {rank.why}",
+        f"max_loras {slots.value}: {slots.why}",
+        f"max_cpu_loras {kept.value}: {kept.why}",
+        f"context {length.value:,} tokens: {length.why}",
+    ]
     if share is not None:
         reasons.append(f"gpu_memory_utilization {share:.2f}: {_why_share(settings, facts)}")
     per_token = _cache_bytes_per_token(facts)
@@ -247,8 +243,6 @@ def _rank(settings: Settings, facts: SizingInputs) -> _Choice:
 
 
 def _slots(settings: Settings, facts: SizingInputs, rank: int, share: float | None) -> _Choice:
-    if not facts.takes_adapters:
-        return _Choice(0, "the weights are merged")
     if settings.max_loras is not None:
         return _Choice(settings.max_loras, "as set")
     slot_bytes = _slot_bytes(facts, rank)

@@ -20,15 +20,15 @@ _SERVED_WEIGHT_BYTES = 2  # engines serve unquantized weights in 16 bits
 _FP8_CAPABILITY = (7, 5)
 
 
-def base_model_sizes(entry: BaseModelEntry, *, merged: bool = False) -> BaseModelSizes:
+def base_model_sizes(entry: BaseModelEntry) -> BaseModelSizes:
     """Read the properties of a base model from its folder. Missing ones stay unset.
 
     They are those of the weights that the catalog entry chooses, in 16 bits if it leaves the choice
-    to the engine. A merged model has no quantized folder.
+    to the engine.
     """
     chosen = entry.serving_quantization
     quantization: Quantization = "none" if chosen == "auto" else chosen
-    weights = weights_bytes(entry, merged=merged)
+    weights = weights_bytes(entry)
     try:
         shape = ModelShape.read(entry.path)
     except UnknownShape:
@@ -82,9 +82,9 @@ def quantized_bytes(shape: ModelShape, quantization: Quantization) -> int:
             return shape.parameters * _SERVED_WEIGHT_BYTES
 
 
-def weights_bytes(entry: BaseModelEntry, *, merged: bool = False) -> int:
+def weights_bytes(entry: BaseModelEntry) -> int:
     """Return the bytes of the weights in an engine; 0 if neither catalog nor folder says."""
-    folder = entry.path if merged else entry.served_path
+    folder = entry.served_path
     if _is_quantized(folder):
         return _on_disk(folder)
     if entry.serving_quantization in ("fp8", "nf4"):
@@ -104,24 +104,14 @@ def on_this_gpu(models: Collection[str], entries: Iterable[BaseModelEntry]) -> l
     if not models:
         return list(entries)
     return [
-        entry.model_copy(
-            update={
-                "served": entry.served and entry.id in models,
-                "merged": tuple(name for name in entry.merged if name in models),
-            }
-        )
+        entry.model_copy(update={"served": entry.served and entry.id in models})
         for entry in entries
     ]
 
 
 def engines_bytes(entries: Iterable[BaseModelEntry]) -> list[int]:
-    """Return the bytes of the weights in each engine of these base models and their merges."""
-    return [size for entry in entries for size in _engines_bytes(entry)]
-
-
-def _engines_bytes(entry: BaseModelEntry) -> list[int]:
-    base = [weights_bytes(entry)] if entry.served else []
-    return base + [weights_bytes(entry, merged=True)] * len(entry.merged)
+    """Return the bytes of the weights in each engine of these base models."""
+    return [weights_bytes(entry) for entry in entries if entry.served]
 
 
 def gather(
@@ -130,14 +120,10 @@ def gather(
     *,
     has_gpu: bool | None = None,
     highest_rank: int = 0,
-    merged: bool = False,
 ) -> SizingInputs:
-    """Collect the sizing inputs of an engine on this machine, next to the engines of `served`.
-
-    If `merged` is true, the engine serves one trained model of `entry` and takes no adapters.
-    """
+    """Collect the sizing inputs of an engine on this machine, next to the engines of `served`."""
     machine = measure()
-    base = base_model_sizes(entry, merged=merged)
+    base = base_model_sizes(entry)
     return SizingInputs(
         base=base,
         memory_bytes=memory_bytes(),
@@ -145,7 +131,6 @@ def gather(
         gpu_bytes=machine.memory_bytes if machine.device == "cuda" else None,
         served_bytes=sum(engines_bytes(served)),
         highest_rank=highest_rank,
-        takes_adapters=not merged,
         alternatives=alternatives(entry, base, capability()) if machine.device == "cuda" else (),
     )
 

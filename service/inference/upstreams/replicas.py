@@ -142,13 +142,10 @@ class Replicas:
         model: str,
         policy: Policy,
         *,
-        others: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Create the set. If `others` is true, engines of another model can take its requests."""
         self._model = model
         self._policy = policy
-        self.others = others
         self.on_return: Callable[[Replica], None] = lambda _: None
         """Called with a replica that begins to serve."""
         self._used: dict[str, None] = {}
@@ -252,7 +249,7 @@ class Replicas:
         """Record a failure after the request was sent."""
         if term != replica.health.term:
             return
-        spare = self.others or any(r is not replica for r in self._usable)
+        spare = any(r is not replica for r in self._usable)
         if replica.health.record_failure(self._clock(), spare=spare):
             self._on_ejection(replica, fault)
 

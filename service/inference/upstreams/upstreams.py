@@ -1,8 +1,6 @@
 """The engines behind the gateway: which engine serves a model, and how to send requests.
 
-An engine serves either a base model with all its adapters, or a single trained model whose weights
-were merged. Requests for a merged model go to its own engine while that engine is usable, otherwise
-to the base model's engine, as an adapter.
+An engine serves a base model with all its adapters.
 
 A replica is one vLLM server. A request is sent to the next replica only if it was certainly not
 sent: the connection could not be established. After that the engine may have started to work, and
@@ -39,7 +37,6 @@ from service.inference.upstreams.discovery import Discovery, Resolve, resolve
 from service.inference.upstreams.fair_queue import FairQueue
 from service.inference.upstreams.health import Fault, Policy, ReplicaState
 from service.inference.upstreams.replicas import Probes, Replica, Replicas
-from service.models.records import base_of
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +142,6 @@ class Upstreams:
                 made[model] = known or ServedModel(
                     model, urls, self._client, self._policy, self._resolve
                 )
-                made[model].replicas.others = base_of(model) in by_model
         return made
 
     def _note_unserved(self) -> None:
@@ -171,8 +167,8 @@ class Upstreams:
 
         `adapter` is the name of the adapter that the requests need.
         """
-        candidates = self._candidates(base, adapter)
-        return candidates[0] if candidates else None
+        served = self._served.get(base)
+        return None if served is None else (served, adapter)
 
     async def send(
         self,
@@ -190,17 +186,16 @@ class Upstreams:
         first, from `pick`, if it still serves the model. Raises Unavailable if no engine accepts
         the request, and GatewayTimeout if an engine does not respond.
         """
-        candidates = self._candidates(base, adapter)
-        if not candidates:
+        served = self._served.get(base)
+        if served is None:
             raise Unavailable(
                 f"No engine serves '{base}' at the moment. Ask the operator to start one.",
                 code="model_not_served",
             )
-        for served, loaded in candidates:
-            sent = {**headers, ADAPTER: _quoted(loaded)} if loaded else headers
-            answer = await self._try(served, path, body, sent, loaded, first)
-            if answer is not None:
-                return answer
+        sent = {**headers, ADAPTER: _quoted(adapter)} if adapter else headers
+        answer = await self._try(served, path, body, sent, adapter, first)
+        if answer is not None:
+            return answer
         raise Unavailable(
             f"The engine of '{base}' is starting or unavailable. Try again in a few seconds.",
             code="engine_unavailable",
@@ -226,19 +221,6 @@ class Upstreams:
             return None
         answer.on_close = _reporter(served.replicas, replica, served.replicas.take(replica))
         return answer
-
-    def _candidates(self, base: str, adapter: str | None) -> list[Route]:
-        """Return the engines to try in order, each with the adapter it has to load."""
-        of_base = self._served.get(base)
-        own = None if adapter is None else self._served.get(adapter)
-        if own is None:
-            return [] if of_base is None else [(of_base, adapter)]
-        candidates: list[Route] = []
-        if of_base is None or own.replicas.any_usable:
-            candidates.append((own, None))
-        if of_base is not None:
-            candidates.append((of_base, adapter))
-        return candidates
 
     async def _try(
         self,
@@ -280,19 +262,6 @@ class Upstreams:
         """Return whether an engine of the model is known to serve, without sending a probe."""
         served = self._served.get(model)
         return served is not None and served.replicas.any_usable
-
-    async def ready_bases(self) -> dict[str, bool]:
-        """Return whether each base model is served.
-
-        Its engine also serves merged models. Without one, all merged models must be served.
-        """
-        readiness = await self.ready()
-        bases: dict[str, bool] = {}
-        for model, ready in readiness.items():
-            base = base_of(model) or model
-            if model == base or base not in readiness:
-                bases[base] = bases.get(base, True) and ready
-        return bases
 
     def replicas(self) -> list[tuple[str, Replica, ReplicaState]]:
         """Return all replicas of all models, each with its model and its state."""

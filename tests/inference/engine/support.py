@@ -29,7 +29,6 @@ from service.config import Settings
 from service.core.redis import connect
 from service.core.storage import Storage
 from service.inference.engine.launch import engine_command
-from service.inference.engine.merged import MergedModel
 from service.inference.headers import ADAPTER
 from service.models.adapter_check import tensor_shapes
 from service.models.catalogue import BaseModelEntry, Catalogue
@@ -106,7 +105,6 @@ class Engine:
     log: Path
     env: Mapping[str, str] = field(default_factory=dict)
     extra: Sequence[str] = ()
-    merged: MergedModel | None = None
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
 
@@ -122,9 +120,7 @@ class Engine:
 
     def __enter__(self) -> Self:
         self.port = self.port or free_port()
-        command = engine_command(
-            self.settings, self.model, self.port, merged=self.merged, extra=self.extra
-        )
+        command = engine_command(self.settings, self.model, self.port, extra=self.extra)
         env = command.environment(os.environ) | settings_env(self.settings) | dict(self.env)
         with self.log.open("ab") as sink:
             self.process = subprocess.Popen(

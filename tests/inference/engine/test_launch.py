@@ -18,7 +18,6 @@ from service.inference.engine.launch import (
     claim_cache,
     engine_command,
 )
-from service.inference.engine.merged import MergedModel
 from service.models.catalogue import BaseModelEntry
 from tests.models.folders import with_template
 
@@ -50,8 +49,8 @@ def test_the_operator_may_choose_how_an_engine_logs(settings, monkeypatch):
     assert command(settings).env["VLLM_LOGGING_CONFIG_PATH"] == "/etc/logging.json"
 
 
-def command(settings, machine=CPU, merged=None, model=MODEL, **changes):
-    return engine_command(settings(**changes), model, 8100, machine=machine, merged=merged)
+def command(settings, machine=CPU, model=MODEL, **changes):
+    return engine_command(settings(**changes), model, 8100, machine=machine)
 
 
 def test_an_engine_knows_how_many_gpus_it_costs(settings):
@@ -100,17 +99,6 @@ def test_nothing_calls_out_and_no_prompt_is_logged(settings):
     assert "--no-enable-log-requests" in engine.argv
     assert "--allowed-media-domains=none.invalid" in engine.argv
     assert "trust" not in " ".join(engine.argv)
-
-
-def test_a_merged_model_is_all_that_its_engine_serves(settings):
-    made = MergedModel("ft:org/tiny:acme:voice:ab12cd", Path("/cache/merged-1-0/model"))
-    engine = command(settings, merged=made)
-    assert {"--model=/cache/merged-1-0/model", f"--served-model-name={made.name}"} <= {*engine.argv}
-    assert not any("lora" in flag for flag in engine.argv)
-    assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING" not in engine.env
-    assert engine.env["FINETUNED_ENGINE_MERGED"] == "/cache/merged-1-0"
-    assert "--max-model-len=8192" in engine.argv
-    assert engine.env["VLLM_API_KEY"] == "inner-key"
 
 
 def test_on_a_cpu(settings):
@@ -301,7 +289,3 @@ def test_a_quantized_folder_is_served_in_place_of_the_one_for_trainings(settings
     assert {"--model=/m/tiny-awq", "--tokenizer=/m/tiny"} <= {*engine.argv}
     assert engine.env["FINETUNED_ENGINE_MODEL_PATH"] == "/m/tiny-awq"
     assert engine.env["FINETUNED_ENGINE_LAYOUT_PATH"] == "/m/tiny"
-    made = MergedModel("ft:org/tiny:acme:voice:ab12cd", Path("/cache/merged-1-0/model"))
-    merged = command(settings, merged=made, model=served(serving_path="/m/tiny-awq"))
-    assert "--model=/cache/merged-1-0/model" in merged.argv
-    assert not any(flag.startswith("--tokenizer=") for flag in merged.argv)

@@ -18,8 +18,6 @@ from service.training.loop.estimate import loaded_bytes
 from service.training.model.shape import ModelShape
 from tests.training.zoo.families import FAMILIES, make
 
-NAME = "ft:tiny:acme:voice:ab12cd"
-
 
 @pytest.fixture
 def entry(tiny_model_path):
@@ -68,15 +66,15 @@ def test_nf4_is_not_chosen_for_a_mixture(demo_model_path):
     assert [choice.quantization for choice in found] == ["fp8"]
 
 
-def test_a_quantized_folder_counts_as_it_is_stored_and_merged_models_do_not(entry, tmp_path):
+def test_a_quantized_folder_counts_as_it_is_stored(entry, tmp_path):
     quantized = tmp_path / "awq"
     quantized.mkdir()
     (quantized / "config.json").write_text(json.dumps({"quantization_config": {}}))
     (quantized / "model.safetensors").write_bytes(b"\0" * 1000)
-    served = entry(serving_path=quantized, merged=(NAME,))
+    served = entry(serving_path=quantized)
     assert alternatives(served, base_model_sizes(served)) == ()
     assert weights_bytes(served) == 1000
-    assert engines_bytes([served]) == [1000, base_model_sizes(entry()).weights_bytes]
+    assert engines_bytes([served]) == [1000]
     assert on_this_gpu([], [served]) == [served]
     assert engines_bytes(on_this_gpu([served.id], [served])) == [1000]
     assert engines_bytes(on_this_gpu(["other"], [served])) == []
