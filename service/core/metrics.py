@@ -35,13 +35,9 @@ _FILES = Group("Files", (_WORKER,))
 _ENDED_RUNS = Group("Evaluations", (_API, _WORKER), note=_SHARED)
 _RUNS = Group("Evaluations", (_WORKER,))
 _ALL_RUNS = Group("Evaluations", (_WORKER,), note=_SHARED)
-_ENDED_EXPORTS = Group("Exports", (_API, _WORKER), note=_SHARED)
-_ALL_EXPORTS = Group("Exports", (_WORKER,), note=_SHARED)
 _ENDED_BATCHES = Group("Batches", (_API, _WORKER), note=_SHARED)
 _ENDED_OPERATIONS = Group("Operations", (_API, _WORKER), note=_SHARED)
 _ALL_BATCHES = Group("Batches", (_WORKER,), note=_SHARED)
-_ENDED_GENERATIONS = Group("Generations", (_API, _WORKER), note=_SHARED)
-_ALL_GENERATIONS = Group("Generations", (_WORKER,), note=_SHARED)
 _ALIASES = Group("Aliases", (_WORKER,), note=_SHARED)
 _WEBHOOKS = Group("Webhooks", (_WORKER,))
 _ALL_WEBHOOKS = Group("Webhooks", (_WORKER,), note=_SHARED)
@@ -333,19 +329,6 @@ JOB_EVALUATIONS = _JOBS.counter(
 JOB_EVALUATIONS_UNFINISHED = _ALL_JOBS.gauge(
     "finetuned_job_evaluations_unfinished", "Evaluations of finished jobs that have not ended."
 )
-SWEEPS = _ENDED_JOBS.event_counter(
-    "finetuned_sweeps_total",
-    "Sweeps of the installation that have ended.",
-    ["status"],
-    {
-        ("succeeded",): "fine_tuning.sweep.succeeded",
-        ("failed",): "fine_tuning.sweep.failed",
-        ("cancelled",): "fine_tuning.sweep.cancelled",
-    },
-)
-SWEEPS_UNFINISHED = _ALL_JOBS.gauge(
-    "finetuned_sweeps_unfinished", "Sweeps of the installation that have not ended."
-)
 # Set from the records by every worker's reconciler.
 ALIAS_GAIN_POINTS = _ALIASES.gauge(
     "finetuned_alias_gain_points",
@@ -378,43 +361,24 @@ EVAL_ITEMS = _RUNS.counter(
     from_zero=[("pass",), ("fail",), ("error",)],
 )
 
-EXPORTS = _ENDED_EXPORTS.event_counter(
-    "finetuned_exports_total",
-    "Exports of the installation that reached a final state.",
-    ["status"],
-    {
-        ("succeeded",): "export.succeeded",
-        ("failed",): "export.failed",
-        ("cancelled",): "export.cancelled",
-    },
-)
-EXPORTS_UNFINISHED = _ALL_EXPORTS.gauge(
-    "finetuned_exports_unfinished", "Exports of the installation that have not ended."
-)
-
 _OPERATIONS = (
     *("advice", "sweep", "model.import", "model.export", "organization.erasure"),
     *("dataset.report", "dataset.preview", "dataset.cleaning", "dataset.diff", "dataset.merge"),
     *("dataset.generation", "alias.check"),
 )
-_OPERATION_EVENTS: dict[tuple[str, ...], str] = {
-    (kind, status): f"{kind}.{status}"
-    for kind in _OPERATIONS
-    for status in ("completed", "failed", "cancelled")
-}
+_OPERATION_EVENTS = {"sweep": "fine_tuning.sweep", "model.export": "export"}  # others: the object
 OPERATIONS = _ENDED_OPERATIONS.event_counter(
     "finetuned_operations_total",
     "Long-running operations of the installation that reached a final state, by kind of object.",
     ["object", "status"],
-    _OPERATION_EVENTS
-    # These have the events of the counters that are older.
-    | {
-        ("sweep", end.replace("succeeded", "completed")): event
-        for (end,), event in SWEEPS.events.items()
-    }
-    | {
-        ("model.export", end.replace("succeeded", "completed")): event
-        for (end,), event in EXPORTS.events.items()
+    {
+        (kind, status): (
+            f"{_OPERATION_EVENTS[kind]}.{status.replace('completed', 'succeeded')}"
+            if kind in _OPERATION_EVENTS
+            else f"{kind}.{status}"
+        )
+        for kind in _OPERATIONS
+        for status in ("completed", "failed", "cancelled")
     },
 )
 
@@ -431,20 +395,6 @@ BATCHES = _ENDED_BATCHES.event_counter(
 )
 BATCHES_UNFINISHED = _ALL_BATCHES.gauge(
     "finetuned_batches_unfinished", "Batches of the installation that have not ended."
-)
-
-GENERATIONS = _ENDED_GENERATIONS.event_counter(
-    "finetuned_generations_total",
-    "Generations of training rows from documents that reached a final state.",
-    ["status"],
-    {
-        ("completed",): "dataset.generation.completed",
-        ("failed",): "dataset.generation.failed",
-        ("cancelled",): "dataset.generation.cancelled",
-    },
-)
-GENERATIONS_UNFINISHED = _ALL_GENERATIONS.gauge(
-    "finetuned_generations_unfinished", "Generations of training rows that have not ended."
 )
 
 WEBHOOK_DELIVERIES = _WEBHOOKS.counter(

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 from redis.asyncio.client import Pipeline
 
-from service.core import clock, ids, metrics, queue
+from service.core import clock, ids, queue
 from service.core.leases import Leases
 from service.core.records import PREFIX, Stored
 from service.core.redis import reply, text
@@ -67,7 +67,6 @@ class ExportRecord(OperationRecord, RestartedRecord):
         doing="exported the model",
         interrupted="export_interrupted",
         event="export",
-        gauge=metrics.EXPORTS_UNFINISHED,
     )
     final = frozenset({ExportStatus.SUCCEEDED, ExportStatus.FAILED, ExportStatus.CANCELLED})
     failed = ExportStatus.FAILED

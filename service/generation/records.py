@@ -17,7 +17,7 @@ from typing import Final, Self
 from pydantic import Field
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, metrics, queue
+from service.core import ids, queue
 from service.core.records import Stored
 from service.core.redis import rewriting
 from service.files.records import Files
@@ -113,7 +113,6 @@ class GenerationRecord(OperationRecord, PartedRecord):
         doing="another passage was done",
         interrupted="generation_interrupted",
         event="dataset.generation",
-        gauge=metrics.GENERATIONS_UNFINISHED,
     )
     final = frozenset(
         {GenerationStatus.COMPLETED, GenerationStatus.FAILED, GenerationStatus.CANCELLED}

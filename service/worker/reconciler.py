@@ -63,11 +63,8 @@ _GAUGES = (
     metrics.JOBS_UNFINISHED,
     metrics.OLDEST_QUEUED_JOB_SECONDS,
     metrics.JOB_EVALUATIONS_UNFINISHED,
-    metrics.SWEEPS_UNFINISHED,
     metrics.EVAL_RUNS_UNFINISHED,
-    metrics.EXPORTS_UNFINISHED,
     metrics.BATCHES_UNFINISHED,
-    metrics.GENERATIONS_UNFINISHED,
     metrics.ALIAS_GAIN_POINTS,
     metrics.BACKUP_TIMESTAMP_SECONDS,
     metrics.JOURNAL_TIMESTAMP_SECONDS,
@@ -250,9 +247,7 @@ class Reconciler:
                 await self._job_recovery.repair(project_id, job_id)
 
     async def _continue_sweeps(self) -> None:
-        unfinished = await self._sweeps.unfinished()
-        metrics.SWEEPS_UNFINISHED.cell().set(len(unfinished))
-        for sweep in unfinished:
+        for sweep in await self._sweeps.unfinished():
             with self._logged_errors(sweep.id):
                 await advance(self._sweeps, sweep.project_id, sweep.id)
 

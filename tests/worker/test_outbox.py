@@ -116,7 +116,6 @@ async def test_operations_are_counted_by_object_and_status(redis):
     found = current()
     assert value(found, "operations_total", object="dataset.merge", status="failed") == 3
     assert value(found, "operations_total", object="model.export", status="completed") == 2
-    assert value(found, "exports_total", status="succeeded") == 2
 
 
 async def test_a_process_exports_no_number_that_it_has_not_read(redis):
