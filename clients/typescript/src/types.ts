@@ -1894,7 +1894,7 @@ export interface Engine {
   object: "organization.engine";
   /** Address of the engine, as the API sends requests to it. */
   id: string;
-  /** ID of the base model, or of the trained model whose weights were merged. */
+  /** ID of the base model that the engine serves. */
   model: string;
   /**
    * Status of the engine. `starting`: no sign of life yet. `warming`: its share of the requests grows. `serving`.

@@ -7630,7 +7630,7 @@ class Engine(ApiObject):
     """
     model: str
     """
-    ID of the base model, or of the trained model whose weights were merged.
+    ID of the base model that the engine serves.
     """
     status: Literal["starting", "warming", "serving", "ejected", "leaving"]
     """
