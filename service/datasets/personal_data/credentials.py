@@ -181,6 +181,7 @@ _FORMATS: Final = {
     "pul-": "[a-f0-9]{40}",
     r"[A-Za-z0-9]{14}\.atlasv1\.": r"[\w=-]{60,70}",
     "AGE-SECRET-KEY-1": "[A-Z0-9]{58}",
+    "https://[a-f0-9]{32}@": r"[\w.-]{4,60}/[0-9]{1,20}",  # Sentry
 }
 _PREFIXED: Final = re.compile(
     "(?<![A-Za-z0-9])(?:"
@@ -231,7 +232,23 @@ _STRONG: Final = re.compile(
 )
 # After a vendor's name and an underscore (alchemy_key = …), less is enough.
 _JOINED: Final = re.compile(r"(?=(?:[^\d]*\d){3})[\w~-]{16,128}", re.ASCII)
+# A value that is random beyond doubt may stand farther from its name, or before a comment.
+_LONG: Final = r"([A-Za-z0-9][A-Za-z0-9+/_-]{19,511}={0,2})(?![A-Za-z0-9+/=_-]|\.\w)"
+_FAR: Final = re.compile(
+    r"(?:secret|token(?!i[sz])|credentials?|(?:api|access)[ _-]?keys?|bearer|キー|トークン"
+    r"|シークレット|密[钥鑰]|令牌|키|토큰|khóa|kunci|คีย์|โทเค็น|कुंजी|टोकन)"
+    rf"(?:[^\n\d]{{0,40}}[\s\"'`「(:=]|[^\n\d]{{0,30}}\n)\s{{0,3}}{_LONG}"
+    rf"|(?-i:A[KS]IA[A-Z0-9]{{16}})[^\n]{{0,60}}?[\s\"'/:=]{_LONG}"
+    rf"|\bauth ?= ?\([\"'][^\"'\n]{{1,80}}[\"'], ?[\"']{_LONG}[\"']"
+    rf"|[\"']{_LONG}[\"'][)\]}};,]{{0,3}}[ \t]{{1,4}}(?:\#|//|--)[^\n]{{0,20}}?\b(?:token|secret"
+    r"|api key|password)",
+    re.IGNORECASE,
+)
+_COMMENTED: Final = 4  # the group of a value before a comment
+_HEX: Final = re.compile("[a-f0-9]{32,64}")
+_WORD_IN_NAME: Final = re.compile(r"[A-Z](?=[a-z]*[aeiou])[a-z]{3,}")
 _IS_GIVEN: Final = re.compile("[:=,：は是은는]| is |คือ|là |adalah ")
+_VENDOR: Final = re.compile(r"(?<!\w)(?!Public|Primary)[A-Z][a-zA-Z]{2,20} $")
 _OPEN_KEY: Final = re.compile(
     r"(?:pub[a-z]*|primary|foreign|cache|sort|partition|row|object|event|idempotency|dedup[a-z]*"
     r"|composite|index|hash|lookup|routing|storage|unique|parent|child|user|order|item|product|file"
@@ -242,7 +259,8 @@ _OPEN_KEY: Final = re.compile(
 _CERTAIN_NAMES: Final = ("secret", "ssws", "khóa api", "khóa bí mật", "kunci api", "kunci rahasia")
 _BASIC: Final = re.compile(r"\bbasic\s{1,3}([A-Za-z0-9+/]{8,512}={0,2})", re.IGNORECASE | re.ASCII)
 _NAMES: Final = (
-    "key|secret|token|bearer|ssws|_pat\\W|[_\"']auth(?:orization)?\\W|[?&](?:sig|code)="
+    "key|secret|token|bearer|\\bauth ?= ?\\(|A[KS]IA|ssws|_pat\\W"
+    "|[_\"']auth(?:orization)?\\W|[?&](?:sig|code)="
     "|sess[a-z_-]{0,8}=|\\bsid="
     "|キー|トークン|シークレット|密[钥鑰]|令牌|(?:api|비밀|인증|액세스) ?키|토큰|khóa|kunci|คีย์"
     "|โทเค็น|कुंजी"
@@ -300,13 +318,27 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
         if before is not None and not before.search(text[max(start - _BEFORE_CHARS, 0) : start]):
             is_given = _IS_GIVEN.search(text, match.end(1), match.start(2))
             kept = _JOINED if text[start - 1 : start] == "_" else _STRONG
+            is_given = is_given or _VENDOR.search(text[max(start - 24, 0) : start])
             strong = name == "key" and is_given and kept.fullmatch(match[2])
             if not strong or _OPEN_KEY.search(text[max(start - _BEFORE_CHARS, 0) : start]):
                 continue
+        if _is_name_in_code(match[2]):
+            continue
         if "_" in match[2] and "," in text[match.end(1) : match.start(2)]:
             continue  # constants in a list
         if _is_random(match[2]) and text[match.end(2) : match.end(2) + 1] != "(":
             yield match.span(2)
+    for match in _FAR.finditer(text):
+        value = match[match.lastindex or 0]
+        is_mixed = _is_mixed(value) and not value.isupper() and not value.islower()
+        is_hex = match.lastindex == _COMMENTED and _HEX.fullmatch(value)
+        if (is_hex or is_mixed) and _is_random(value) and not _is_name_in_code(value):
+            yield match.span(match.lastindex or 0)
+
+
+def _is_name_in_code(value: str) -> bool:
+    """Return whether a value consists of words mostly, as `activationKeyOf128Blocks` does."""
+    return sum(map(len, _WORD_IN_NAME.findall(value))) > len(value) / 2
 
 
 def _is_mixed(key: str) -> bool:

@@ -96,7 +96,7 @@ _LABELED: Final = (
         "bank_account",
         rf"{_BANK}(?: (?:savings|current|acc(?:oun)?t|a/c|rek(?:ening)?|stk|no\.?))?|\btk\b"
         rf"|收款[账帳][户戶]"
-        r"|\b(?:to|into|from|my) account",
+        r"|\b(?:to|into|from|my|which|what) (?:bank )?account",
         r"(?!(?:19|20)\d\d-\d\d-\d\d(?!\d))\d(?:[ -]?\d){7,18}",
     ),
     _Labeled("bank_account", r"\bsort code [\d-]{6,8},? (?:account|acct)", r"\d{6,12}"),
@@ -128,7 +128,7 @@ _LABELED: Final = (
         r"|[A-Z]{2}\d{2} \d{4} ?\d{7}|[A-Z]{5}\d{6}[A-Z]{2}\d[A-Z]{2}|[A-Z]\d{3}(?:-\d{3,4}){3}"
         r"|(?:[A-Z]{1,3}[ -]?)?\d(?:[ -]?\d){5,15}"
         r"|[A-Z]\d{2}-\d{2}-\d{6}|[A-Z]\d{3}(?:-\d{4}){2}|[A-Z]\d{2}[A-Z\d]{6}\d[A-Z\d]"
-        r"|[A-Z]\d{4}(?:-\d{5}){2}",
+        r"|[A-Z]\d{4}(?:-\d{5}){2}|(?=(?:[A-Z]*\d){3})[A-Z0-9]{7,18}",
     ),
     _Labeled(
         "license_plate",
@@ -138,8 +138,8 @@ _LABELED: Final = (
         r"|車號|车号"
         r"|फ़?लाइसेंस प्लेट|ស្លាកលេខ"
         r"|ナンバー(?:プレート)?|車両番号|车牌(?:号码?)?|車牌(?:號碼?)?|차량 ?번호|번호판"
-        r"|ทะเบียน(?:รถ)?|biển (?:số|kiểm soát)(?: xe)?|plat (?:nomor|mobil|motor)(?: (?:mobil"
-        r"|motor)(?: (?:saya|nya))?)?"
+        r"|ทะเบียน(?:รถ)?|biển (?:số|kiểm soát)(?: xe)?"
+        r"|\bplat\b(?: (?:nomor|mobil|motor))*(?: (?:saya|nya))?"
         r"|\bnopol|(?:nomor|no\.?) polisi|(?:गाड़ी|वाहन)(?: का)? नंबर",
         _PLATE,
     ),
@@ -219,6 +219,7 @@ _LABELED: Final = (
         r"\d{2}\.?\d{3}\.?\d{3}\.?\d-?\d{3}\.?\d{3}|\d{16}|\d{4} \d{4} \d{4} \d{4}",
     ),
 )
+_NEXT_FIELD: Final = re.compile(r"[\"'], ?[\"'](?=[-\d])|[\"']?,\s{0,3}[\"'][a-z]+[\"']: ?[\"']?")
 # Between a word and its value: "number", "is" and "my" in each language, marks, what the word is
 # of, and the end of a question with the start of its answer.
 _BETWEEN: Final = (
@@ -230,7 +231,8 @@ _BETWEEN: Final = (
     r"|ay|adalah"
     r"|của (?:tôi|em|anh|chị|bạn)|là|ของ(?:คุณ|ฉัน|ผม)|คือ|の|は|が|是|为|為|은|는|है|मेरी|मेरा"
     r"|of|to|the|my|his"
-    r"|her|on|bank|account|vào|ผม|ฉัน|code|कोड|संख्या|नंबर|16[- ]digit|กสิกร(?:ไทย)?|ไทยพาณิชย์"
+    r"|her|on|bank|account|vào|ผม|ฉัน|code|po|kong|its|it['’]s|i['’]?m"
+    r"|कोड|संख्या|नंबर|16[- ]digit|กสิกร(?:ไทย)?|ไทยพาณิชย์"
     r"|กรุง(?:ไทย|เทพ)"
     r"|(?:신한|국민|우리|하나|농협|기업|카카오|토스|새마을|케이)(?:은행|뱅크)?|ធនាគារ"
     r"|[一-鿿ァ-ヶー]{1,8}(?:[银銀]?行|支[行店])|នៃ|គឺ|៖|លេខ"
@@ -238,7 +240,7 @@ _BETWEEN: Final = (
     r"|(?:of|for|in|de|der|des|untuk|dari|của) (?!(?:the )?(?:order|invoice|ref|ticket|m[ai][xn]"
     r"|point))"
     r"[a-z]{2,20}(?: [a-z]{2,20}){0,2}(?=:| is\b| was\b)"
-    r"|[^\n\d?？]{0,40}[?？]\s{0,3}\n|(?:sure|yes|yeah|ok|hi|it|that|oh|はい|是的|네|vâng|dạ|ya"
+    r"|[^\n\d?？]{0,40}[?？]\s{0,3}\n|(?:sure|yes|yeah|ok|okay|hi|it|that|oh|はい|是的|네|vâng|dạ|ya"
     r"|opo|हाँ)[,.]?){0,8}?"
 )
 _OWN: Final = {
@@ -300,8 +302,12 @@ def find_labeled(text: str) -> Iterator[tuple[str, int, int]]:
                 wrong = _LONG_AGO.search(match[1]) or _NOBODY.search(before)
             else:
                 wrong = _NO_HOME.search(before) if one.kind == "address" else None
-            if not wrong:
-                yield one.kind, *match.span(1)
+            if wrong:
+                continue
+            parts = _NEXT_FIELD.split(match[1]) if one.kind == "coordinates" else [match[1]]
+            yield one.kind, match.start(1), match.start(1) + len(parts[0])
+            if len(parts) > 1:  # fields of JSON
+                yield one.kind, match.end(1) - len(parts[-1]), match.end(1)
 
 
 def _is_own(kind: str, value: str) -> bool:

@@ -42,8 +42,8 @@ _NOT_OF: Final = (
     r"|dapat|muss|debe|doit|deve)\b)"
 )
 _OF: Final = (
-    rf"(?:ku|mu|nya|-nya|s)?(?: {_NOT_OF}[^\W\d][\w'’-]{{0,19}}){{0,5}}?"
-    rf"(?:{_NATIVE}{{1,20}}?(?=[:： A-Za-z]|{_IS}))?"
+    rf"(?:ku|mu|nya|-nya|s)?(?: {_NOT_OF}[^\W\d][\w'’-]{{0,19}}(?!\w)){{0,5}}?"
+    rf"(?:{_NATIVE}(?:{_NATIVE}|[ A-Z]){{0,30}}?(?=[:： A-Za-z]|{_IS}))?"
 )
 _WHOSE: Final = (
     r"(?:ku|mu|nya|-nya)|(?: (?:wi-?fi|akun|email|login|atm|app|ng|sa|fb|facebook|gmail|ig|ko|mo|po"
@@ -51,10 +51,10 @@ _WHOSE: Final = (
     r"|tôi|em|mình|anh|chị))+"
 )
 _GIVEN: Final = (
-    r"(?:\s{0,3}(?:[:=!]{1,2}=|=>|->|=|：)(?!\s*$)[ \t]{0,3}"
-    r"|\s{0,3}(?::|value=|is|was|(?:has been )?(?:changed|updated|reset|set) to"
-    r"|[改换換][成为為]|设[置为]*|設[定為]*|ใหม่|là|adalah|ialah|yaitu|ay|ist|lautet|est|c'est|es|è|é"
-    rf"|{_IS}|mới|baru|नया)[\s:]{{0,3}})"
+    r"(?:\s{0,3}(?:[:=!]{1,2}=|=>|->|=|：)(?!\s*$)[ \t]{0,3}|\s{0,3}(?::|value="
+    r"|\b(?:is|was|(?:has been )?(?:changed|updated|reset|set) to|là|adalah|ialah|yaitu|ay"
+    r"|ist|lautet|est|c'est|es|è|é|mới|baru)(?!\w)"
+    rf"|{_IS}|[改换換][成为為]|设[置为]*|設[定為]*|ใหม่|नया)[\s:]{{0,3}})"
 )
 _QUOTES: Final = "\"'`「『“"
 _WORD: Final = re.compile(_WORDS, re.IGNORECASE)
@@ -123,7 +123,9 @@ _ORDINARY: Final = re.compile(
     re.IGNORECASE,
 )
 _MOST_OF_A_WORD: Final = 12  # letters of one word; more are several words in a row
-_INVENTED: Final = re.compile(r"[a-z]{8,64}|[A-Z]?[a-z]+(?:[A-Z][a-z]+){1,8}|[A-Z][a-z]{9,64}")
+_INVENTED: Final = re.compile(
+    r"[a-z]{4,}(?:-(?!to-|of-|the-|and-)[a-z]{2,}){2,6}|[a-z]{8,64}|[A-Z]?[a-z]+(?:[A-Z][a-z]+){1,8}|[A-Z][a-z]{9,64}"
+)
 _WORD_CHAR: Final = re.compile("[A-Za-z0-9]")
 _ACCENTED: Final = re.compile("[À-ɏḀ-ỿ]")
 # Codes that are sent or known by heart. "PIN code" is also what India calls a postal code.
@@ -164,7 +166,7 @@ _THEN_CODE: Final = (
 )
 _COMMANDS: Final = (
     r"\bcred(?:ential)?s?\b|\blog ?ins?\b|curl|mysql|mariadb|sshpass|redis-cli|docker login"
-    r"|securestring|htpasswd|/user:|auth|identified by"
+    r"|securestring|htpasswd|/user:|identified by"
 )
 _COMMAND: Final = re.compile(
     r"\bcred(?:ential)?s?(?: are| is)?[: ]{1,2}[\w.@-]{2,40} ?[:/|,] ?([^\s\"'/]{6,64})"
@@ -177,8 +179,8 @@ _COMMAND: Final = re.compile(
     r"|\bhtpasswd -[a-zA-Z]*b\S* \S+ \S+ (\S{6,64})|/user:\S{1,40} (?!/)([^\s/]{6,64})"
     r"|\bConvertTo-SecureString\s{1,3}(?:-String\s{1,3})?[\"']([^\s\"']{4,64})[\"']"
     r"|\bidentified by [\"']([^\s\"']{4,64})[\"']"
-    r"|\b(?:mysqli?(?:_connect)?|log_?in|auth|HTTPBasicAuth|basic_auth)\s?=?\s?\("
-    r"(?:[\"'][^\"'\n]{1,64}[\"'], ?){1,2}[\"']([^\"'\n]{6,64})[\"']",
+    r"|\b(?:mysqli?(?:_connect)?|log_?in)\s?\((?:[\"'][^\"'\n]{1,64}[\"'], ?){1,2}"
+    r"[\"']([^\"'\n]{6,64})[\"']",
     re.IGNORECASE,
 )
 _URL_PASSWORD: Final = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,64}:([^\s/@]{3,128})@")
@@ -228,7 +230,7 @@ PLACEHOLDER: Final = re.compile(
     re.I,
 )
 _CODE_LIKE: Final = re.compile(
-    r"^\(?[A-Za-z_]\w*(?:\.\w+)*(?:\(|\[)|^[A-Za-z_]\w*\.[A-Za-z_.]+$|^--|^[\d/.,:-]+$"
+    r"^\(?[A-Za-z_]\w*(?:\.\w+)*(?:\(|\[)|^[A-Za-z_]\w*\.[A-Za-z_.]+$|^--|^[\d/.,:-]+$|^[)\]}]"
 )
 _TRAILING: Final = "\"'`,.;:)」』”"
 
@@ -282,7 +284,9 @@ def _value(
         or _OWN.search(text, max(word.start() - 5, 0), start)
         or _WORDS_WITH_HYPHENS.fullmatch(value)
     ) and _ENDS.match(text, end)
-    may_be_letters |= not word[0].isascii() and not word[0].startswith("รหัส")
+    may_be_letters |= word[0].endswith(" pass") or not (
+        word[0].isascii() or word[0].startswith("รหัส")
+    )
     ambiguous = word[0].lower() in ("clave", "_pass", "pwd")
     likely = announced is not None or (may_be_letters and not ambiguous and _is_invented(value))
     return (start, end) if is_like_password(value, announced=likely) else None
@@ -306,7 +310,8 @@ def _answers(text: str) -> Iterator[tuple[int, int]]:
 def _logins(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
     """Yield the passwords that follow a user name and a colon, or the option of a command."""
     for match in pattern.finditer(text):
-        if PLACEHOLDER.search(match[match.lastindex or 0]) is None:
+        value = match[match.lastindex or 0]
+        if not (PLACEHOLDER.search(value) or value.startswith((")", "]", "}"))):
             yield match.span(match.lastindex or 0)
 
 

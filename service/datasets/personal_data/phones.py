@@ -43,7 +43,8 @@ class Words:
 PHONE: Final = Words(
     r"\b(?:my|his|her|our|mera|meri) (?:(?:gcash|jio|airtel|mtn|smart|globe"
     r"|home|office|work|new|old|other|second|personal) )?number\b"
-    r"|(?<!philsys )(?<!order )(?<!tracking )(?<!account )number (?:ko|niya)|numero (?:ko"
+    r"|(?<!philsys )(?<!order )(?<!tracking )(?<!account )(?<!card )(?<!id )(?<!tin )"
+    r"(?<!sss )(?<!license )number (?:ko|niya)|numero (?:ko"
     r"|niya)(?! sa)|लैंडलाइन"
     r"|दूरभाष|(?:वा|वॉ|व्हा)ट्स"
     r"|\bmy no\b|मो\.|दूरसंचार|លេខខ្ញុំ|លេខទាក់ទង"
@@ -175,7 +176,7 @@ _ZERO: Final = re.compile(r"(\+\d{1,3}[ \-.]?)\(0\)")
 _DIALED: Final = re.compile(r"(?:001[03]?|002|008|009|0011|010|011|00)[ \-.]?(?=[1-9])")
 _DATE: Final = re.compile(
     r"0?\d{1,2}[-. ]\d{1,2}[-. ](?:19|20)\d\d(?: \d{1,2}){0,2}|(?:19|20)\d\d-[01]\d-[0-3]\d"
-    r"|[012]\d[03]0 ?- ?[012]\d[03]0"
+    r"|[012]\d[03]0 ?- ?[012]\d[03]0|20\d\d-?[01]\d-?[0-3]\d(?: [0-2]\d)?|0 +\d{8,}"
 )
 
 _REGIONS: Final[dict[str, tuple[str, ...]]] = {
@@ -239,7 +240,7 @@ _UNIT: Final = re.compile(
     re.IGNORECASE,
 )
 """Units after amounts, which are no telephone numbers."""
-_DECIMAL: Final = re.compile(r"0\.\d+(?:\.\d+)*|\+?\d+\.\d", re.ASCII)
+_DECIMAL: Final = re.compile(r"0\.\d+(?:[. ]+\d+)*|\+?\d+\.\d", re.ASCII)
 
 
 def find_phones(text: str, languages: tuple[str, ...]) -> Iterator[Phone]:
