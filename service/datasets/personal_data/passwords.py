@@ -26,7 +26,8 @@ _WORDS: Final = (
     r"|(?:code|pass|mdp|clave|key|mk) (?:(?:du|del|de la|của|ng) )?wi-?fi"
     r"(?= ?:| (?:is|est|es|là|ay|nya)\b| c'est)"
     r"|wi-?fi (?:code|key|pass)(?= ?:| is\b| (?:at|in)\b)"
-    r"|\bssid\b[^\n]{1,40}\bkey(?=:)|\bwpa[23]?(?:-psk)? (?:key|passphrase)(?=:)"
+    r"|\b(?:ssid|network|wlan|hotspot)\b[^\n]{1,40}\bkey(?=:)|\bwlan-?(?:schlüssel|key)|clé wi-?fi"
+    r"|\bwpa[23]?(?:-psk)? (?:key|passphrase)(?=:)"
     r"|(?<!\w)mk(?= ?[:=]| là\b| \S{0,20}\d)"
     r"|パスワード|パスフレーズ|暗証番号|合言葉|密[码碼]|口令|비밀번호|패스워드|암호|비번"
     r"|รหัสผ่าน|รหัสลับ|พาสเวิร์ด|พาสเวิด|พาสเวิร์ส|รหัส(?= ?wi-?fi| ?ไวไฟ| ?:)(?: ?wi-?fi| ?ไวไฟ)?"
@@ -46,8 +47,8 @@ _OF: Final = (
     rf"(?:{_NATIVE}(?:{_NATIVE}|[ A-Z]){{0,30}}?(?=[:： A-Za-z]|{_IS}))?"
 )
 _WHOSE: Final = (
-    r"(?:ku|mu|nya|-nya)|(?: (?:wi-?fi|akun|email|login|atm|app|ng|sa|fb|facebook|gmail|ig|ko|mo|po"
-    r"|saya|aku|gue|gw|kami|kamu|anda|adik|nya|awak|niya|namin|natin|yata|ka|hai|mera|của"
+    r"(?:ku|mu|nya|-nya)|(?: (?:(?:wi-?fi|akun|email|login|atm|app)(?:ku|mu|nya)?|ng|sa|fb"
+    r"|facebook|gmail|ig|ko|mo|po|saya|aku|gue|gw|kami|kamu|anda|adik|nya|awak|niya|namin|natin|yata|ka|hai|mera|của"
     r"|tôi|em|mình|anh|chị))+"
 )
 _GIVEN: Final = (
@@ -56,6 +57,7 @@ _GIVEN: Final = (
     r"|ist|lautet|est|c'est|es|è|é|mới|baru)(?!\w)"
     rf"|{_IS}|[改换換][成为為]|设[置为]*|設[定為]*|ใหม่|नया)[\s:]{{0,3}})"
 )
+_TRAILING: Final = "\"'`,.;:)」』”"
 _QUOTES: Final = "\"'`「『“"
 _WORD: Final = re.compile(_WORDS, re.IGNORECASE)
 _VALUE: Final = rf"[{_QUOTES}]{{0,2}}([!-~]{{6,64}})"
@@ -73,8 +75,9 @@ _QUOTED: Final = re.compile(
     r"(?:passphrase|passw(?:or)?d|pass)\w{0,8}[\"']?\s?[:= ]\s?([\"'])([^\"'\n]{6,64})\1"
     r"|<([\w:.-]{0,20}(?:password|passwd|pwd|pass))>([^<\s]{4,64})</\3>"
     r"|\b(?:try|use|set|enter|type|using) [\"'“]?([!-~]{6,64}?)[\"'”]? as (?:the |your |my |a )?"
-    r"(?:temporary |new |temp )?password",
-    re.IGNORECASE,
+    r"(?:temporary |new |temp )?password"
+    r"|\bpassphrase(?: is|:) ((?:[a-z]{3,10} ){2,7}[a-z]{3,10})\.?$",
+    re.IGNORECASE | re.MULTILINE,
 )
 _SENTENCE: Final = re.compile(
     r"\b(?:must|should|least|is|are|the|your|an?|enter|field|characters?|please|not|for|of|to|in|with)\b",
@@ -102,7 +105,7 @@ _NO_PASSWORD: Final = re.compile(
     "|strength|manager|verification|confirm(?:ation)?|repeat|updated?|created?|username|account"
     "|log(?:in|out)|e?mail|please|prompt|returns?|undefined|integer|boolean|varchar|fields?"
     "|values?|credentials?|authentication|tokens?|private|public|system|nothing"
-    "|(?:any|some|every)thing|(?:any|some|every)(?:one|body|where)|(?-i:[a-z]+(?:_[a-z]+)+|[A-Z]+(?:_[A-Z]+)+)"
+    "|(?:any|some|every)thing|(?:any|some|every)(?:one|body|where)|\\w*password\\w*|(?-i:[a-z]+(?:_[a-z]+)+|[A-Z]+(?:_[A-Z]+)+)"
     "|always|already|actually|another|because|between|exactly|instead|without|through|correctly"
     "|currently|(?:in)?consistent|(?:in)?dependent|different|(?:in)?sufficient|frequent|apparent"
     "|identical|important|redundant|relevant|significant|elegant|probably|supposed|together|underneath|written"
@@ -140,6 +143,9 @@ _CODE_WORDS: Final = (
     r"|\b(?:(?:atm|upi|m|sim|card|debit|gcash|maya|e-?wallet)[ -]?)pin\b(?! ?codes?)"
     r"|\bm?pin(?! ?code)(?: number| for (?:the|my) [a-z]{2,20})?"
     r"(?= {0,2}[:=]|['s]{0,2} (?:is|saya|adalah|ko|ay|của|ist|est|es|é|atm|kartu|thẻ|nya)\b)"
+    r"|\bpin (?:de|of|for|para|da|do|untuk|ng|của|du|der) [^\d\n.?!]{1,24}"
+    r"(?= (?:is|es|é|est|ist|ay|là) \d)"
+    r"|\bpass ?code (?:is|to|on)(?= \d)"
     r"|認証(?:コード|番号)|確認コード|セキュリティコード|ワンタイムパスワード|暗証番号|验证码|驗證碼"
     r"|校验码|动态码|(?:支付|取款|交易|付款|提款)密[码碼]|인증 ?(?:번호|코드)|보안 ?코드|핀 ?번호"
     r"|รหัส ?(?:otp|โอทีพี|ยืนยัน|pin|พิน|เอทีเอ็ม|atm|ลับ)|(?:พิน|pin) ?(?:การ์ด|บัตร)|โอทีพี"
@@ -188,7 +194,8 @@ _URL_PASSWORD: Final = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,64}:([
 _ASKED: Final = (
     r"(?:\?|？|\b(?:what|which|tell|give|send|share|read|provide|confirm|enter|need|have)\b|berapa"
     r"|\bapa\b|minta|kirim|sebut|tolong|อะไร|ขอ|แจ้ง|บอก|何|教え|お知らせ|入力|\bgì\b|đọc|\bcho\b"
-    r"|cung cấp|nhập|\bano\b|क्या|बता|알려|뭐|몇|말씀|什么|什麼|多少|提供|告[诉訴]|输入|輸入)"
+    r"|cung cấp|nhập|\bano\b|क्या|बता|알려|뭐|몇|말씀|什么|什麼|多少|提供|告[诉訴]|输入|輸入|伝え|ください|下さい|お願い|부탁|주세요|주시|불러|ด้วย|หน่อย"
+    r"|\bxin\b|bao nhiêu|\b(?:mohon|dong|bataiye|batao)\b|दीजिए|दें|दे दो|சொல்லுங்கள்|என்ன)"
 )
 _NOT_ASKED: Final = re.compile(
     r"\b(?:why|how|when|where|who|kenapa|bagaimana|gimana|tại sao|bakit|paano|warum|wie kann)\b"
@@ -201,12 +208,20 @@ _ASKED_FOR: Final = (
 )
 _ASKED_CODE: Final = re.compile(f"{_CODE_WORDS}|{_ASKED_FOR}", re.IGNORECASE)
 _ASKED_PASSWORD: Final = re.compile(rf"(?:{_WORDS}|\bpass\b)", re.IGNORECASE)
-_ANSWERED_CODE: Final = re.compile(rf"[^\d\n]{{0,25}}?(?<![\w.,/]){_CODE_VALUE}[^\d\n]{{0,30}}$")
+_ANSWERED_CODE: Final = re.compile(
+    rf"[^\d\n]{{0,25}}?(?<![\w.,/]){_CODE_VALUE}(?<=[\d -]{{4}})"
+    r"(?! ?(?:sec|min|hour|day|digit|time|detik|menit|jam|phút|giây|วินาที|นาที|秒|分|초|분))[^\d\n]{0,30}$"
+)
 _ANSWERED_PASSWORD: Final = re.compile(
     r"(?:(?:it'?s|it is|is|sure|ok(?:ay)?|yes|yeah|yep|hi|hello|the|my|password|pass|i think"
     r"|that'?s|should be|iya|ya|ini|itu|nya|kak|dạ|vâng|là|của|em|opo|po|ay|haan|ji|คือ|es|la|el"
     rf"|c'est|das|ist|é|a)[ ,.:]{{1,3}}){{0,6}}[{_QUOTES}]?([!-~]{{6,64}})"
     rf"(?:[ ,]\D{{0,24}}|{_NATIVE}.*)?$",
+    re.IGNORECASE,
+)
+_NOTHING_ELSE: Final = re.compile(
+    rf"[{_TRAILING}!]*,?(?: (?:po|thanks?|thank you|please|pls|ya|kak|nha|nhé|ạ|em|ji|hai|na))*[.!]*"
+    rf"|{_NATIVE}+[.!。]?",
     re.IGNORECASE,
 )
 _GUARDS: Final = Guards(
@@ -225,14 +240,13 @@ _PASSWORD_WORD, _CODE_WORD, _COMMAND_WORD, _URL, _TURN = range(5)
 SIGNS: Final = "|".join(_GUARDS.patterns[:-1])
 """Words before passwords and codes."""
 PLACEHOLDER: Final = re.compile(
-    r"^(?:[<\[{$%*.,/]|\\\\|xx|yy|arn:|#[a-z-]+$)|\*{3}|your[_-]|example|placeholder|changeme"
+    r"^(?:[<\[{$%*.,/]|\\\\|x{2,8}(?:[-_]|$)|xxx|yyy|arn:|#[a-z-]+$)|\*{3}|your[_-]|example|placeholder|changeme"
     r"|^(?:(?:my)?(?:password|passwd|pass|pwd)|token|test)[>\"']?$",
     re.I,
 )
 _CODE_LIKE: Final = re.compile(
     r"^\(?[A-Za-z_]\w*(?:\.\w+)*(?:\(|\[)|^[A-Za-z_]\w*\.[A-Za-z_.]+$|^--|^[\d/.,:-]+$|^[)\]}]"
 )
-_TRAILING: Final = "\"'`,.;:)」』”"
 
 
 def find_passwords(text: str) -> Iterator[tuple[int, int]]:
@@ -302,7 +316,8 @@ def _answers(text: str) -> Iterator[tuple[int, int]]:
         yield code.span(1)
     elif _ASKED_PASSWORD.search(asked) and (named := _ANSWERED_PASSWORD.match(text, at)):
         value = named[1].rstrip(_TRAILING + "!?")
-        alone = value.isalpha() and not value.isupper() and not _ORDINARY.fullmatch(value)
+        alone = value.isalpha() and not (value.isupper() or _ORDINARY.fullmatch(value))
+        alone = alone and _NOTHING_ELSE.fullmatch(text, named.start(1) + len(value)) is not None
         if is_like_password(value, announced=alone):
             yield named.start(1), named.start(1) + len(value)
 
