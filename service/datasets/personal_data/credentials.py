@@ -238,19 +238,22 @@ _STRONG: Final = re.compile(
 # After a vendor's name and an underscore (alchemy_key = …), less is enough.
 _JOINED: Final = re.compile(r"(?=(?:[^\d]*\d){3})[\w~-]{16,128}", re.ASCII)
 # A value that is random beyond doubt may stand farther from its name, or before a comment.
-_LONG: Final = r"([A-Za-z0-9][A-Za-z0-9+/_-]{19,511}={0,2})(?![A-Za-z0-9+/=_-]|\.\w)"
-_FAR: Final = re.compile(
+_LONG: Final = re.compile(
+    r"(?<![A-Za-z0-9+/=_.-])[A-Za-z0-9][A-Za-z0-9+/_-]{19,511}={0,2}(?![A-Za-z0-9+/=_-]|\.\w)"
+)
+_NAME_BEFORE: Final = re.compile(
     r"(?:secret|token(?!i[sz])|credentials?|(?:api|access|admin|auth|client|live|master|private"
     r"|prod(?:uction)?|root|secret|server|test)[ _-]?keys?|bearer|\blogin|\bpat|キー|トークン"
     r"|シークレット|密[钥鑰]|令牌|키|토큰|khóa|kunci|คีย์|โทเค็น|कुंजी|टोकन)"
-    rf"([^\n\d]{{0,40}}?[\s\"'`「(:=]|[^\n\d]{{0,30}}\n|的?key是)\s{{0,3}}{_LONG}"
-    rf"|(?-i:A[KS]IA[A-Z0-9]{{16}})([^\n]{{0,60}}?[\s\"'/:=]){_LONG}"
-    rf"|\b(auth ?= ?\([\"'][^\"'\n]{{1,80}}[\"'], ?[\"']"
-    rf"|\w{{0,20}}(?:client|api|auth|login|connect)\([\"']){_LONG}[\"']"
-    rf"|([\"']){_LONG}[\"'][)\]}};,]{{0,3}}[ \t]{{1,4}}(?:\#|//|--)[^\n]{{0,20}}?\b(?:token|secret"
-    r"|api key|password)",
+    r"(?:[^\n\d]{0,40}[\s\"'`「(:=]|[^\n\d]{0,30}\n)\s{0,3}$"
+    r"|(?-i:A[KS]IA[A-Z0-9]{16})[^\n]{0,60}[\s\"'/:=]$"
+    r"|\bauth ?= ?\([\"'][^\"'\n]{1,80}[\"'], ?[\"']$|(?:client|api|auth|login|connect)\([\"']$",
     re.IGNORECASE,
 )
+_COMMENT_AFTER: Final = re.compile(
+    r"[\"'][)\]};,]{0,3}[ \t]{1,4}(?:#|//|--)[^\n]{0,20}?\b(?:token|secret|api key|password)", re.I
+)
+_NEAR: Final = 120  # characters before a value that are searched for its name
 _HASH: Final = re.compile(r"hash|digest|md5|sha\d?|commit|checksum|public|uuid|etag", re.I)
 _KEY_LIKE: Final = re.compile(
     r"(?=(?:[^\d]*\d){3})(?=(?:\d*[A-Za-z+/_-]){3})"
@@ -348,12 +351,13 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
             continue  # constants in a list
         if _is_random(match[2]) and text[match.end(2) : match.end(2) + 1] != "(":
             yield match.span(2)
-    for match in _FAR.finditer(text):
-        last = match.lastindex or 0
-        between, value = match[last - 1], match[last]
-        is_key = _KEY_LIKE.fullmatch(value) and _is_random(value) and not _is_name_in_code(value)
-        if is_key and not _HASH.search(between):
-            yield match.span(last)
+    for match in _LONG.finditer(text):
+        value = match[0]
+        if _KEY_LIKE.fullmatch(value) and _is_random(value) and not _is_name_in_code(value):
+            named = _NAME_BEFORE.search(text[max(match.start() - _NEAR, 0) : match.start()])
+            is_key = named is not None and not _HASH.search(named[0])
+            if is_key or _COMMENT_AFTER.match(text, match.end()):
+                yield match.span()
 
 
 def _is_name_in_code(value: str) -> bool:

@@ -194,7 +194,8 @@ _URL_PASSWORD: Final = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,64}:([
 _ASKED: Final = (
     r"(?:\?|？|\b(?:what|which|tell|give|send|share|read|provide|confirm|enter|need|have)\b|berapa"
     r"|\bapa\b|minta|kirim|sebut|tolong|อะไร|ขอ|แจ้ง|บอก|何|教え|お知らせ|入力|\bgì\b|đọc|\bcho\b"
-    r"|cung cấp|nhập|\bano\b|क्या|बता|알려|뭐|몇|말씀|什么|什麼|多少|提供|告[诉訴]|输入|輸入|伝え|ください|下さい|お願い|부탁|주세요|주시|불러|ด้วย|หน่อย"
+    r"|cung cấp|nhập|\bano\b|क्या|बता|알려|뭐|몇|말씀|什么|什麼|多少|提供|告[诉訴]|输入|輸入|伝え"
+    r"|ください|下さい|お願い|부탁|주세요|주시|불러|ด้วย|หน่อย"
     r"|\bxin\b|bao nhiêu|\b(?:mohon|dong|bataiye|batao)\b|दीजिए|दें|दे दो|சொல்லுங்கள்|என்ன)"
 )
 _NOT_ASKED: Final = re.compile(
@@ -210,7 +211,8 @@ _ASKED_CODE: Final = re.compile(f"{_CODE_WORDS}|{_ASKED_FOR}", re.IGNORECASE)
 _ASKED_PASSWORD: Final = re.compile(rf"(?:{_WORDS}|\bpass\b)", re.IGNORECASE)
 _ANSWERED_CODE: Final = re.compile(
     rf"[^\d\n]{{0,25}}?(?<![\w.,/]){_CODE_VALUE}(?<=[\d -]{{4}})"
-    r"(?! ?(?:sec|min|hour|day|digit|time|detik|menit|jam|phút|giây|วินาที|นาที|秒|分|초|분))[^\d\n]{0,30}$"
+    r"(?! ?(?:sec|min|hour|day|digit|time|detik|menit|jam|phút|giây|วินาที|นาที|秒|分|초|분))"
+    r"[^\d\n]{0,30}$"
 )
 _ANSWERED_PASSWORD: Final = re.compile(
     r"(?:(?:it'?s|it is|is|sure|ok(?:ay)?|yes|yeah|yep|hi|hello|the|my|password|pass|i think"
@@ -220,7 +222,7 @@ _ANSWERED_PASSWORD: Final = re.compile(
     re.IGNORECASE,
 )
 _NOTHING_ELSE: Final = re.compile(
-    rf"[{_TRAILING}!]*,?(?: (?:po|thanks?|thank you|please|pls|ya|kak|nha|nhé|ạ|em|ji|hai|na))*[.!]*"
+    rf"[{_TRAILING}!]*(?: (?:po|thanks?|thank you|please|pls|ya|kak|nha|nhé|ạ|em|ji|hai|na))*[.!]*"
     rf"|{_NATIVE}+[.!。]?",
     re.IGNORECASE,
 )
@@ -275,8 +277,8 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
             yield match.span(match.lastindex or 0)
     for word in _WORD.finditer(text):
         for pattern, may_be_letters in _FOLLOWING:
-            match = pattern.match(text, word.end())
-            place = _value(text, word, match, may_be_letters) if match else None
+            given = pattern.match(text, word.end())
+            place = _value(text, word, given, may_be_letters) if given else None
             if place:
                 yield place
                 break
@@ -314,12 +316,12 @@ def _answers(text: str) -> Iterator[tuple[int, int]]:
     at = len(text) - len(answer)
     if _ASKED_CODE.search(asked) and (code := _ANSWERED_CODE.match(text, at)):
         yield code.span(1)
-    elif _ASKED_PASSWORD.search(asked) and (named := _ANSWERED_PASSWORD.match(text, at)):
-        value = named[1].rstrip(_TRAILING + "!?")
+    elif _ASKED_PASSWORD.search(asked) and (said := _ANSWERED_PASSWORD.match(text, at)):
+        value = said[1].rstrip(_TRAILING + "!?")
         alone = value.isalpha() and not (value.isupper() or _ORDINARY.fullmatch(value))
-        alone = alone and _NOTHING_ELSE.fullmatch(text, named.start(1) + len(value)) is not None
+        alone = alone and _NOTHING_ELSE.fullmatch(text, said.start(1) + len(value)) is not None
         if is_like_password(value, announced=alone):
-            yield named.start(1), named.start(1) + len(value)
+            yield said.start(1), said.start(1) + len(value)
 
 
 def _logins(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
