@@ -181,6 +181,12 @@ _FORMATS: Final = {
     "pul-": "[a-f0-9]{40}",
     r"[A-Za-z0-9]{14}\.atlasv1\.": r"[\w=-]{60,70}",
     "AGE-SECRET-KEY-1": "[A-Z0-9]{58}",
+    "AAAA[\\w-]{7}:APA91b": r"[\w-]{100,180}",  # Firebase
+    r"AQ\.A": r"[\w-]{40,60}",  # Gemini
+    "c[ks]_[a-f0-9]": "[a-f0-9]{39}",  # WooCommerce
+    r"(?:https://)?hook\.[a-z0-9]{2,4}\.make\.com/": "[a-z0-9]{28,40}",
+    "(?:[0-9]{6}-){7}": "[0-9]{6}",  # BitLocker
+    "https://[a-f0-9]{32}@": r"[\w.-]{4,60}/[0-9]{1,20}",  # Sentry
 }
 _PREFIXED: Final = re.compile(
     "(?<![A-Za-z0-9])(?:"
@@ -200,13 +206,13 @@ _PEM: Final = re.compile(
 # A value after a name such as api_key, with letters and digits.
 _NAMED: Final = re.compile(
     r"(key(?:[ _-]?id)?|secret|token|authorization|bearer|ssws|_pat|auth|sig|code"
-    r"|sess(?:ion)?[_-]?(?:id)?|sid"
+    r"|sess(?:ion)?[_-]?(?:id)?|sid|appid"
     r"|キー|トークン|シークレット|密[钥鑰]|令牌|키|토큰|khóa (?:api|bí mật)|kunci (?:api"
     r"|rahasia)|คีย์|โทเค็น"
     r"|कुंजी|टोकन|एपीआई की)[\"'`]{0,2}(?:\s{0,3}(?:=>|[:?]{0,3}=|:|is|は|是|는|은|คือ|là"
     r"|adalah|(?:[^\x00-\x7f]|[()]){1,12}[:：])\s{0,3}"
     r"|(?<=[\"']),\s?(?=[\"'])|\s)[\"'`「]{0,2}"
-    r"([A-Za-z0-9_\-./+~%]{16,512}(?:={1,2}[A-Za-z0-9/+]{8,64})?={0,2})",
+    r"((?:base64:)?[A-Za-z0-9_\-./+~%]{16,512}(?:={1,2}[A-Za-z0-9/+]{8,64})?={0,2})",
     re.IGNORECASE | re.ASCII,
 )
 # What must be before a name that has other meanings: any key, but not "primary key".
@@ -219,7 +225,7 @@ _BEFORE: Final = {
     ),
     "キ": re.compile(r"(?:api ?|アクセス|シークレット)$", re.IGNORECASE),
     "키": re.compile(r"(?:api|비밀|인증|액세스) ?$", re.IGNORECASE),
-    "a": re.compile(r"[_\"']$"),
+    "a": re.compile(r"[_\"'?&]$"),
     "c": re.compile(r"[?&]$"),
     "s": re.compile(r"(?<![A-Za-z])(?:[?&]|php|j)?$", re.IGNORECASE),
 }
@@ -227,11 +233,40 @@ _BEFORE_CHARS: Final = 14
 # Another key counts if its value is random beyond doubt, unless the word before says what it is.
 _STRONG: Final = re.compile(
     r"(?=(?:[A-Za-z]*\d){4})(?=(?:\d*[A-Za-z]){4})[A-Za-z0-9]{24,128}"
-    r"|(?=(?:[A-Za-z_-]*\d){5})[A-Za-z0-9]{4,64}(?:[_-]{1,2}[A-Za-z0-9]{8,64}){1,3}(?<=.{36})"
+    r"|(?=(?:[A-Za-z_-]*\d){5})[A-Za-z0-9]{4,64}(?:[._-]{1,2}[A-Za-z0-9]{8,64}){1,3}(?<=.{36})"
 )
 # After a vendor's name and an underscore (alchemy_key = …), less is enough.
 _JOINED: Final = re.compile(r"(?=(?:[^\d]*\d){3})[\w~-]{16,128}", re.ASCII)
+# A value that is random beyond doubt may stand farther from its name, or before a comment.
+_LONG: Final = re.compile(
+    r"(?<![A-Za-z0-9+/=_.-])[A-Za-z0-9][A-Za-z0-9+/_-]{19,511}={0,2}(?![A-Za-z0-9+/=_-]|\.\w)"
+)
+_NAME_BEFORE: Final = re.compile(
+    r"(?:secret|token(?!i[sz])|credentials?|(?:api|access|admin|auth|client|live|master|private"
+    r"|prod(?:uction)?|root|secret|server|test)[ _-]?keys?|bearer|\blogin|\bpat|キー|トークン"
+    r"|シークレット|密[钥鑰]|令牌|키|토큰|khóa|kunci|คีย์|โทเค็น|कुंजी|टोकन)"
+    r"(?:[^\n\d]{0,40}[\s\"'`「(:=]|[^\n\d]{0,30}\n)\s{0,3}$"
+    r"|(?-i:A[KS]IA[A-Z0-9]{16})[^\n]{0,60}[\s\"'/:=]$"
+    r"|\bauth ?= ?\([\"'][^\"'\n]{1,80}[\"'], ?[\"']$|(?:client|api|auth|login|connect)\([\"']$",
+    re.IGNORECASE,
+)
+_COMMENT_AFTER: Final = re.compile(
+    r"[\"'][)\]};,]{0,3}[ \t]{1,4}(?:#|//|--)[^\n]{0,20}?\b(?:token|secret|api key|password)", re.I
+)
+_NEAR: Final = 120  # characters before a value that are searched for its name
+_HASH: Final = re.compile(r"hash|digest|md5|sha\d?|commit|checksum|public|uuid|etag", re.I)
+_KEY_LIKE: Final = re.compile(
+    r"(?=(?:[^\d]*\d){3})(?=(?:\d*[A-Za-z+/_-]){3})"
+    r"(?:[a-f0-9]{32,128}|(?=(?:[^\d]*\d){5})(?:[a-z0-9]{30,128}|[A-Z0-9]{30,128})"
+    r"|(?=.*[a-z])(?=.*[A-Z])[\w+/-]{20,512})={0,2}",
+    re.ASCII,
+)
+_WORD_IN_NAME: Final = re.compile(r"[A-Z](?=[a-z]*[aeiou])[a-z]{3,}")
 _IS_GIVEN: Final = re.compile("[:=,：は是은는]| is |คือ|là |adalah ")
+_VENDOR: Final = re.compile(
+    r"(?<!\w)(?!(?:the|this|that|each|any|with|same|and|for|new|old) )[a-zA-Z]{3,20} $",
+    re.IGNORECASE,
+)
 _OPEN_KEY: Final = re.compile(
     r"(?:pub[a-z]*|primary|foreign|cache|sort|partition|row|object|event|idempotency|dedup[a-z]*"
     r"|composite|index|hash|lookup|routing|storage|unique|parent|child|user|order|item|product|file"
@@ -240,10 +275,14 @@ _OPEN_KEY: Final = re.compile(
     re.IGNORECASE,
 )
 _CERTAIN_NAMES: Final = ("secret", "ssws", "khóa api", "khóa bí mật", "kunci api", "kunci rahasia")
-_BASIC: Final = re.compile(r"\bbasic\s{1,3}([A-Za-z0-9+/]{8,512}={0,2})", re.IGNORECASE | re.ASCII)
+_BASIC: Final = re.compile(
+    r"(?:\bbasic\s{1,3}|[\"']auth[\"']: ?[\"'])([A-Za-z0-9+/]{8,512}={0,2})",
+    re.IGNORECASE | re.ASCII,
+)
 _NAMES: Final = (
-    "key|secret|token|bearer|ssws|_pat\\W|[_\"']auth(?:orization)?\\W|[?&](?:sig|code)="
-    "|sess[a-z_-]{0,8}=|\\bsid="
+    "key|secret|token|bearer|\\bauth ?= ?\\(|A[KS]IA|ssws|_pat\\W"
+    "|[_\"']auth(?:orization)?\\W|[?&](?:sig|code|appid)="
+    "|\\blogin \\w|\\bpat \\w|(?:client|api|auth|connect)\\([\"']|sess[a-z_-]{0,8}=|\\bsid="
     "|キー|トークン|シークレット|密[钥鑰]|令牌|(?:api|비밀|인증|액세스) ?키|토큰|khóa|kunci|คีย์"
     "|โทเค็น|कुंजी"
     "|टोकन|एपीआई"
@@ -258,7 +297,9 @@ _SEED: Final = re.compile(
     r"(?!(?:[a-z]+ )*(?:the|and|your|are|for|not|from)\b)((?:[a-z]{3,8} ){11,23}[a-z]{3,8})\b",
     re.IGNORECASE,
 )
-_GUARDS: Final = Guards(_PREFIXES, *(f"(?i:{words})" for words in (_NAMES, "basic", _SEED_WORDS)))
+_GUARDS: Final = Guards(
+    _PREFIXES, *(f"(?i:{words})" for words in (_NAMES, "basic|[\"']auth", _SEED_WORDS))
+)
 _KEY, _NAME, _BASIC_WORD, _SEED_WORD = range(4)
 SIGNS: Final = "|".join([*_GUARDS.patterns, "PRIVATE KEY", passwords.SIGNS])
 """Words before secrets and passwords, and the prefixes of keys."""
@@ -300,13 +341,28 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
         if before is not None and not before.search(text[max(start - _BEFORE_CHARS, 0) : start]):
             is_given = _IS_GIVEN.search(text, match.end(1), match.start(2))
             kept = _JOINED if text[start - 1 : start] == "_" else _STRONG
+            is_given = is_given or _VENDOR.search(text[max(start - 24, 0) : start])
             strong = name == "key" and is_given and kept.fullmatch(match[2])
             if not strong or _OPEN_KEY.search(text[max(start - _BEFORE_CHARS, 0) : start]):
                 continue
+        if _is_name_in_code(match[2]):
+            continue
         if "_" in match[2] and "," in text[match.end(1) : match.start(2)]:
             continue  # constants in a list
         if _is_random(match[2]) and text[match.end(2) : match.end(2) + 1] != "(":
             yield match.span(2)
+    for match in _LONG.finditer(text):
+        value = match[0]
+        if _KEY_LIKE.fullmatch(value) and _is_random(value) and not _is_name_in_code(value):
+            named = _NAME_BEFORE.search(text[max(match.start() - _NEAR, 0) : match.start()])
+            is_key = named is not None and not _HASH.search(named[0])
+            if is_key or _COMMENT_AFTER.match(text, match.end()):
+                yield match.span()
+
+
+def _is_name_in_code(value: str) -> bool:
+    """Return whether a value consists of words mostly, as `activationKeyOf128Blocks` does."""
+    return sum(map(len, _WORD_IN_NAME.findall(value))) > len(value) / 2
 
 
 def _is_mixed(key: str) -> bool:

@@ -70,7 +70,7 @@ _NOBODY: Final = re.compile(
     r"(?:user(?:name)?|you|your[._-]?(?:name|email)|name|someone|somebody|test|foo|bar|no-?reply"
     r"|admin|info|support|contact"
     r"|sales|help|hello|webmaster|postmaster|me|root)@(?:[\w-]+\.)*example\.(?:com|org|net)$"
-    r"|[\dA-Fa-f.-]{20,}@",
+    r"|[\dA-Fa-f.-]{20,}@|(?:no-?reply|do-?not-?reply|mailer-daemon)@",
     re.IGNORECASE,
 )
 """Addresses in documentation, and identifiers of messages."""

@@ -103,7 +103,8 @@ def guard_of(pattern: str) -> str:
                 inside += other.startswith("(") - (other == ")")
                 end += len(other)
             if part == _LOOK_AROUNDS[0] and not depth and pattern[end : end + 1] in ("", "|"):
-                guard += f"(?:{guard_of(pattern[at + len(part) : end - 1])})"
+                ahead = guard_of(pattern[at + len(part) : end - 1])
+                guard += f"(?:{ahead})".replace(r"\b", "")  # which RE2 knows in ASCII only
         else:
             depth += part.startswith("(") - (part == ")")
             guard += part

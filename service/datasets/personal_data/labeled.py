@@ -25,7 +25,7 @@ class _Labeled(NamedTuple):
 # The first letters of months in European languages, Indonesian and Filipino; others in full.
 _MONTH: Final = (
     "(?:jan|gen|ene|feb|f[ée]v|peb|m[aä][rijyg]|mei|apr|abr|avr|giu|lug|hun|hul|ju[ilnu]|a[gu][ogu]"
-    "|ao[uû]|sep|set|o[ckt]t|out|nov|nob|d[eé][cszk]|di[cs])[a-zûéç]{0,8}(?:\\.(?= \\d))?"
+    "|ao[uû]|sep|set|o[ckt]t|out|nov|nob|d[eé][cszk]|di[cs]|ogo|mac)[a-zûéç]{0,8}(?:\\.(?= \\d))?"
     "|มกราคม|กุมภาพันธ์|มีนาคม|เมษายน|พฤษภาคม|มิถุนายน|กรกฎาคม|สิงหาคม|กันยายน|ตุลาคม|พฤศจิกายน"
     "|ธันวาคม|[ก-ฮ]{1,2}\\.[ก-ฮ]{1,2}\\.|tháng \\d{1,2}"
     "|जनवरी|फ़?रवरी|मार्च|अप्रैल|मई|जून|जुलाई|अगस्त|सितंबर|अक्टूबर|नवंबर|दिसंबर"
@@ -96,7 +96,7 @@ _LABELED: Final = (
         "bank_account",
         rf"{_BANK}(?: (?:savings|current|acc(?:oun)?t|a/c|rek(?:ening)?|stk|no\.?))?|\btk\b"
         rf"|收款[账帳][户戶]"
-        r"|\b(?:to|into|from|my) account",
+        r"|\b(?:to|into|from|my|which|what) (?:bank )?account",
         r"(?!(?:19|20)\d\d-\d\d-\d\d(?!\d))\d(?:[ -]?\d){7,18}",
     ),
     _Labeled("bank_account", r"\bsort code [\d-]{6,8},? (?:account|acct)", r"\d{6,12}"),
@@ -107,8 +107,9 @@ _LABELED: Final = (
         r"|\bborn(?: in [A-Z][a-z]{2,20}(?: [A-Z][a-z]{2,20})?,?)?(?: on)?|\(b\. "
         r"|出生(?:日期|年月日?|于|於)?|生日|생년월일|생일"
         r"|วัน(?: เดือน ปี)?เกิด|เกิด(?:วันที่|เมื่อ)?"
-        r"|ngày sinh|sinh (?:ngày|nhật)|(?:tanggal|tgl\.?|\b) ?lahir(?: tanggal)?"
+        r"|ngày sinh|sinh (?:ngày|nhật)|(?:tanggal|tarikh|tgl\.?|\b) ?lahir(?: tanggal)?"
         rf"(?:(?: di)?{_IN_TOWN})?|\bttl\b{_IN_TOWN}"
+        r"|பிறந்த ?(?:தேதி|நாள்)"
         r"|जन्म ?(?:तिथि|तारीख|दिन|दिनांक)?|kaarawan|kapanganakan|ipinanganak(?: (?:ako )?noong)?"
         r"|ថ្ងៃ(?:ខែឆ្នាំ)?កំណើត|জন্ম ?(?:তারিখ|দিন)|تاريخ (?:الميلاد|الولادة)|မွေး(?:သက္ကရာဇ်|နေ့)"
         r"|geburtsdatum|geb(?:oren|\.)(?: am| op)?|geboortedatum|nat[oa] il|data di nascita"
@@ -128,7 +129,7 @@ _LABELED: Final = (
         r"|[A-Z]{2}\d{2} \d{4} ?\d{7}|[A-Z]{5}\d{6}[A-Z]{2}\d[A-Z]{2}|[A-Z]\d{3}(?:-\d{3,4}){3}"
         r"|(?:[A-Z]{1,3}[ -]?)?\d(?:[ -]?\d){5,15}"
         r"|[A-Z]\d{2}-\d{2}-\d{6}|[A-Z]\d{3}(?:-\d{4}){2}|[A-Z]\d{2}[A-Z\d]{6}\d[A-Z\d]"
-        r"|[A-Z]\d{4}(?:-\d{5}){2}",
+        r"|[A-Z]\d{4}(?:-\d{5}){2}|(?=(?:[A-Z]*\d){3})[A-Z0-9]{7,18}",
     ),
     _Labeled(
         "license_plate",
@@ -138,8 +139,8 @@ _LABELED: Final = (
         r"|車號|车号"
         r"|फ़?लाइसेंस प्लेट|ស្លាកលេខ"
         r"|ナンバー(?:プレート)?|車両番号|车牌(?:号码?)?|車牌(?:號碼?)?|차량 ?번호|번호판"
-        r"|ทะเบียน(?:รถ)?|biển (?:số|kiểm soát)(?: xe)?|plat (?:nomor|mobil|motor)(?: (?:mobil"
-        r"|motor)(?: (?:saya|nya))?)?"
+        r"|ทะเบียน(?:รถ)?|biển (?:số|kiểm soát)(?: xe)?"
+        r"|\bplat\b(?: (?:nomor|mobil|motor))*(?: (?:saya|nya))?"
         r"|\bnopol|(?:nomor|no\.?) polisi|(?:गाड़ी|वाहन)(?: का)? नंबर",
         _PLATE,
     ),
@@ -148,13 +149,15 @@ _LABELED: Final = (
         r"\b(?:vehicle|car|van|truck|(?:motor)?bike|taxi|scooter|reg|auto|wagen|coche|carro"
         r"|voiture|mobil"
         r"|motor"
-        r"|parking (?:permit|ticket|fine))s?\b,?|immatriculation|matr[íi]cula|차량?|\bstnk\b"
+        r"|parking (?:permit|ticket|fine))s?\b,?|immatriculation"
+        r"|matr[íi]cula|\bplaca\b|\btarga\b|차량?|\bstnk\b"
         r"|\bxe\b|गाड़ी|वाहन|कार\s|รถ|車",
         r"[A-Z]{2}[ -]?\d{1,2}[ -]?[A-Z]{1,3}[ -]?\d{4}|[A-Z]{2}\d{2} [A-Z]{3}"
         r"|\d{2,3}[가-힣] ?\d{4}"
         r"|[A-Z]{1,2} \d{1,4} [A-Z]{2,3}|\d{2}[A-Z]\d?-\d{3}\.?\d{2}"
         r"|[A-ZÄÖÜ]{1,3}-[A-Z]{1,2} \d{1,4}[EH]?|[A-Z]{2}-\d{3}-[A-Z]{2}|[A-Z]{3} ?\d{4} ?[A-Z]"
-        r"|\d{4} ?[A-Z]{3}|\d{2}-[A-Z]\d \d{3}\.\d{2}|\d[ก-ฮ]{2} \d{1,4}"
+        r"|\d{4} ?[A-Z]{3}|[A-Z]{3}\d[A-Z]\d\d"
+        r"|[A-Z]{3}-?\d{4}|\d{2}-[A-Z]\d \d{3}\.\d{2}|\d[ก-ฮ]{2} \d{1,4}"
         r"|[一-鿿]{1,4} ?\d{2,3} ?[ぁ-ん] ?\d{1,2}-?\d{2}",
     ),
     _Labeled(
@@ -188,7 +191,8 @@ _LABELED: Final = (
     ),
     _Labeled(
         "us_ssn",
-        r"\bssn\b|social security(?: (?:no|number))?|\b(?:full|my|his|her) social\b|seguro social",
+        r"\bssn\b|social security(?: (?:no|number))?|\b(?:full|my|his|her|your) social\b"
+        r"|seguro social",
         r"\d{3}[- ]?\d{2}[- ]?\d{4}",
     ),
     _Labeled("us_ssn", r"\bssn\b[^\n]{0,30}", r"\d{3}-\d{2}-\d{4}"),
@@ -219,6 +223,7 @@ _LABELED: Final = (
         r"\d{2}\.?\d{3}\.?\d{3}\.?\d-?\d{3}\.?\d{3}|\d{16}|\d{4} \d{4} \d{4} \d{4}",
     ),
 )
+_NEXT_FIELD: Final = re.compile(r"[\"'], ?[\"'](?=[-\d])|[\"']?,\s{0,3}[\"'][a-z]+[\"']: ?[\"']?")
 # Between a word and its value: "number", "is" and "my" in each language, marks, what the word is
 # of, and the end of a question with the start of its answer.
 _BETWEEN: Final = (
@@ -230,15 +235,17 @@ _BETWEEN: Final = (
     r"|ay|adalah"
     r"|của (?:tôi|em|anh|chị|bạn)|là|ของ(?:คุณ|ฉัน|ผม)|คือ|の|は|が|是|为|為|은|는|है|मेरी|मेरा"
     r"|of|to|the|my|his"
-    r"|her|on|bank|account|vào|ผม|ฉัน|code|कोड|संख्या|नंबर|16[- ]digit|กสิกร(?:ไทย)?|ไทยพาณิชย์"
+    r"|her|on|bank|account|vào|ผม|ฉัน|code|po|kong|its|it['’]s|i['’]?m"
+    r"|कोड|संख्या|नंबर|16[- ]digit|กสิกร(?:ไทย)?|ไทยพาณิชย์"
     r"|กรุง(?:ไทย|เทพ)"
     r"|(?:신한|국민|우리|하나|농협|기업|카카오|토스|새마을|케이)(?:은행|뱅크)?|ធនាគារ"
     r"|[一-鿿ァ-ヶー]{1,8}(?:[银銀]?行|支[行店])|នៃ|គឺ|៖|លេខ"
     r"|(?!order|invoice|ref|ticket)(?-i:[A-Z][A-Za-z]{1,14})(?![A-Za-z])"
     r"|(?:of|for|in|de|der|des|untuk|dari|của) (?!(?:the )?(?:order|invoice|ref|ticket|m[ai][xn]"
-    r"|point))"
-    r"[a-z]{2,20}(?: [a-z]{2,20}){0,2}(?=:| is\b| was\b)"
-    r"|[^\n\d?？]{0,40}[?？]\s{0,3}\n|(?:sure|yes|yeah|ok|hi|it|that|oh|はい|是的|네|vâng|dạ|ya"
+    r"|point))[^\W\d]{2,20}(?: [^\W\d]{2,20}){0,2}(?=:| (?:is|was|là|ay|est|es|é|ist)\b)"
+    r"|[^\n\d?？]{0,40}(?:[?？]\s{0,3}\n|\x1e\n)"
+    r"|[^\n\d]{0,60}\x1e\n|(?!คำสั่ง|ออเดอร์|พัสดุ|ใบ)[ก-๙]{1,20}|[ក-៿]{1,20}|[ऀ-ॿ]{1,12}"
+    r"|[஀-௿]{1,15}|(?!주문|송장)[가-힣]{1,6}|full|(?:sure|yes|yeah|ok|okay|hi|it|that|oh|はい|是的|네|vâng|dạ|ya"
     r"|opo|हाँ)[,.]?){0,8}?"
 )
 _OWN: Final = {
@@ -252,6 +259,7 @@ _OWN: Final = {
     "crypto_address": r"(?<!\w)(?:0x[0-9a-fA-F]{40}|(?:bc|ltc)1[ac-hj-np-z02-9]{25,59}"
     r"|[13][1-9A-HJ-NP-Za-km-z]{25,34}|T[1-9A-HJ-NP-Za-km-z]{33})(?!\w)",
     "bank_account": rf"(?<![\w.+-])\d{{10,16}}(?= ?[,(]? ?(?i:{_BANK}))",
+    "us_ssn": r"(?<![\w-])\d{3}-\d{2}-\d{4}(?=\W{1,3}(?:is my |= ?)?(?i:ssn|social sec))",
     "in_gstin": r"(?<!\w)(?:0[1-9]|[12]\d|3[0-7]|9[79])[A-Z]{5}\d{4}[A-Z][1-9A-Z]Z[0-9A-Z](?!\w)",
 }
 """Kinds whose values are recognizable without a word."""
@@ -263,6 +271,7 @@ _OWN_SIGNS: Final = {
     "birth_date": r"\d ?日? ?(?:生|出生|geboren)|[일\d] ?생",
     "crypto_address": "[0-9A-Za-z]{26}",
     "bank_account": rf"[0-9]{{10}} ?[,(]? ?(?i:{_BANK})",
+    "us_ssn": r"\d-\d\d-\d{4}\W{1,3}(?:is my |= ?)?(?i:ssn|social)",
     "in_gstin": r"\d[A-Z]{5}\d{4}[A-Z]",
 }
 
@@ -300,8 +309,12 @@ def find_labeled(text: str) -> Iterator[tuple[str, int, int]]:
                 wrong = _LONG_AGO.search(match[1]) or _NOBODY.search(before)
             else:
                 wrong = _NO_HOME.search(before) if one.kind == "address" else None
-            if not wrong:
-                yield one.kind, *match.span(1)
+            if wrong:
+                continue
+            parts = _NEXT_FIELD.split(match[1]) if one.kind == "coordinates" else [match[1]]
+            yield one.kind, match.start(1), match.start(1) + len(parts[0])
+            if len(parts) > 1:  # fields of JSON
+                yield one.kind, match.end(1) - len(parts[-1]), match.end(1)
 
 
 def _is_own(kind: str, value: str) -> bool:
@@ -314,7 +327,10 @@ def _is_own(kind: str, value: str) -> bool:
         from stdnum import bitcoin
 
         return bool(bitcoin.is_valid(value))
-    return any(c.isdigit() for c in value)
+    return any(c.isdigit() for c in value) and value.count("0") < _MANY_ZEROS
+
+
+_MANY_ZEROS: Final = 20  # of an address that nobody owns
 
 
 @lru_cache(maxsize=1)

@@ -380,7 +380,7 @@ _WORDS: Final = re.compile(
 # Korean form with a letter inside; one letter may follow (Philippines, Indonesia).
 _NUMBER: Final = re.compile(
     r"(?<![A-Za-z0-9])(?:[A-Z]{1,3} ?\d{6,8}[A-Z]?|[A-Z]\d{3}[A-Z]\d{4}|\d{8,9}"
-    r"|[A-Z]\d{2}[A-Z]{2}\d{4}|[CFGHJK][0-9CFGHJKLMNPRTVWXYZ]{7}\d)"
+    r"|[A-Z]\d{2}[A-Z]{2}\d{4}|\d{2}[A-Z]{2}\d{5}|[CFGHJK][0-9CFGHJKLMNPRTVWXYZ]{7}\d)"
     r"(?![A-Za-z0-9-])",
     re.ASCII,
 )

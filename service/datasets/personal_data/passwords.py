@@ -26,7 +26,8 @@ _WORDS: Final = (
     r"|(?:code|pass|mdp|clave|key|mk) (?:(?:du|del|de la|của|ng) )?wi-?fi"
     r"(?= ?:| (?:is|est|es|là|ay|nya)\b| c'est)"
     r"|wi-?fi (?:code|key|pass)(?= ?:| is\b| (?:at|in)\b)"
-    r"|\bssid\b[^\n]{1,40}\bkey(?=:)|\bwpa[23]?(?:-psk)? (?:key|passphrase)(?=:)"
+    r"|\b(?:ssid|network|wlan|hotspot)\b[^\n]{1,40}\bkey(?=:)|\bwlan-?(?:schlüssel|key)|clé wi-?fi"
+    r"|\bwpa[23]?(?:-psk)? (?:key|passphrase)(?=:)"
     r"|(?<!\w)mk(?= ?[:=]| là\b| \S{0,20}\d)"
     r"|パスワード|パスフレーズ|暗証番号|合言葉|密[码碼]|口令|비밀번호|패스워드|암호|비번"
     r"|รหัสผ่าน|รหัสลับ|พาสเวิร์ด|พาสเวิด|พาสเวิร์ส|รหัส(?= ?wi-?fi| ?ไวไฟ| ?:)(?: ?wi-?fi| ?ไวไฟ)?"
@@ -42,20 +43,21 @@ _NOT_OF: Final = (
     r"|dapat|muss|debe|doit|deve)\b)"
 )
 _OF: Final = (
-    rf"(?:ku|mu|nya|-nya|s)?(?: {_NOT_OF}[^\W\d][\w'’-]{{0,19}}){{0,5}}?"
-    rf"(?:{_NATIVE}{{1,20}}?(?=[:： A-Za-z]|{_IS}))?"
+    rf"(?:ku|mu|nya|-nya|s)?(?: {_NOT_OF}[^\W\d][\w'’-]{{0,19}}(?!\w)){{0,5}}?"
+    rf"(?:{_NATIVE}(?:{_NATIVE}|[ A-Z]){{0,30}}?(?=[:： A-Za-z]|{_IS}))?"
 )
 _WHOSE: Final = (
-    r"(?:ku|mu|nya|-nya)|(?: (?:wi-?fi|akun|email|login|atm|app|ng|sa|fb|facebook|gmail|ig|ko|mo|po"
-    r"|saya|aku|gue|gw|kami|kamu|anda|adik|nya|awak|niya|namin|natin|yata|ka|hai|mera|của"
+    r"(?:ku|mu|nya|-nya)|(?: (?:(?:wi-?fi|akun|email|login|atm|app)(?:ku|mu|nya)?|ng|sa|fb"
+    r"|facebook|gmail|ig|ko|mo|po|saya|aku|gue|gw|kami|kamu|anda|adik|nya|awak|niya|namin|natin|yata|ka|hai|mera|của"
     r"|tôi|em|mình|anh|chị))+"
 )
 _GIVEN: Final = (
-    r"(?:\s{0,3}(?:[:=!]{1,2}=|=>|->|=|：)(?!\s*$)[ \t]{0,3}"
-    r"|\s{0,3}(?::|value=|is|was|(?:has been )?(?:changed|updated|reset|set) to"
-    r"|[改换換][成为為]|设[置为]*|設[定為]*|ใหม่|là|adalah|ialah|yaitu|ay|ist|lautet|est|c'est|es|è|é"
-    rf"|{_IS}|mới|baru|नया)[\s:]{{0,3}})"
+    r"(?:\s{0,3}(?:[:=!]{1,2}=|=>|->|=|：)(?!\s*$)[ \t]{0,3}|\s{0,3}(?::|value="
+    r"|\b(?:is|was|(?:has been )?(?:changed|updated|reset|set) to|là|adalah|ialah|yaitu|ay"
+    r"|ist|lautet|est|c'est|es|è|é|mới|baru)(?!\w)"
+    rf"|{_IS}|[改换換][成为為]|设[置为]*|設[定為]*|ใหม่|नया)[\s:]{{0,3}})"
 )
+_TRAILING: Final = "\"'`,.;:)」』”"
 _QUOTES: Final = "\"'`「『“"
 _WORD: Final = re.compile(_WORDS, re.IGNORECASE)
 _VALUE: Final = rf"[{_QUOTES}]{{0,2}}([!-~]{{6,64}})"
@@ -73,8 +75,9 @@ _QUOTED: Final = re.compile(
     r"(?:passphrase|passw(?:or)?d|pass)\w{0,8}[\"']?\s?[:= ]\s?([\"'])([^\"'\n]{6,64})\1"
     r"|<([\w:.-]{0,20}(?:password|passwd|pwd|pass))>([^<\s]{4,64})</\3>"
     r"|\b(?:try|use|set|enter|type|using) [\"'“]?([!-~]{6,64}?)[\"'”]? as (?:the |your |my |a )?"
-    r"(?:temporary |new |temp )?password",
-    re.IGNORECASE,
+    r"(?:temporary |new |temp )?password"
+    r"|\bpassphrase(?: is|:) ((?:[a-z]{3,10} ){2,7}[a-z]{3,10})\.?$",
+    re.IGNORECASE | re.MULTILINE,
 )
 _SENTENCE: Final = re.compile(
     r"\b(?:must|should|least|is|are|the|your|an?|enter|field|characters?|please|not|for|of|to|in|with)\b",
@@ -102,7 +105,7 @@ _NO_PASSWORD: Final = re.compile(
     "|strength|manager|verification|confirm(?:ation)?|repeat|updated?|created?|username|account"
     "|log(?:in|out)|e?mail|please|prompt|returns?|undefined|integer|boolean|varchar|fields?"
     "|values?|credentials?|authentication|tokens?|private|public|system|nothing"
-    "|(?:any|some|every)thing|(?:any|some|every)(?:one|body|where)|(?-i:[a-z]+(?:_[a-z]+)+|[A-Z]+(?:_[A-Z]+)+)"
+    "|(?:any|some|every)thing|(?:any|some|every)(?:one|body|where)|\\w*password\\w*|(?-i:[a-z]+(?:_[a-z]+)+|[A-Z]+(?:_[A-Z]+)+)"
     "|always|already|actually|another|because|between|exactly|instead|without|through|correctly"
     "|currently|(?:in)?consistent|(?:in)?dependent|different|(?:in)?sufficient|frequent|apparent"
     "|identical|important|redundant|relevant|significant|elegant|probably|supposed|together|underneath|written"
@@ -123,7 +126,9 @@ _ORDINARY: Final = re.compile(
     re.IGNORECASE,
 )
 _MOST_OF_A_WORD: Final = 12  # letters of one word; more are several words in a row
-_INVENTED: Final = re.compile(r"[a-z]{8,64}|[A-Z]?[a-z]+(?:[A-Z][a-z]+){1,8}|[A-Z][a-z]{9,64}")
+_INVENTED: Final = re.compile(
+    r"[a-z]{4,}(?:-(?!to-|of-|the-|and-)[a-z]{2,}){2,6}|[a-z]{8,64}|[A-Z]?[a-z]+(?:[A-Z][a-z]+){1,8}|[A-Z][a-z]{9,64}"
+)
 _WORD_CHAR: Final = re.compile("[A-Za-z0-9]")
 _ACCENTED: Final = re.compile("[À-ɏḀ-ỿ]")
 # Codes that are sent or known by heart. "PIN code" is also what India calls a postal code.
@@ -138,6 +143,9 @@ _CODE_WORDS: Final = (
     r"|\b(?:(?:atm|upi|m|sim|card|debit|gcash|maya|e-?wallet)[ -]?)pin\b(?! ?codes?)"
     r"|\bm?pin(?! ?code)(?: number| for (?:the|my) [a-z]{2,20})?"
     r"(?= {0,2}[:=]|['s]{0,2} (?:is|saya|adalah|ko|ay|của|ist|est|es|é|atm|kartu|thẻ|nya)\b)"
+    r"|\bpin (?:de|of|for|para|da|do|untuk|ng|của|du|der) [^\d\n.?!]{1,24}"
+    r"(?= (?:is|es|é|est|ist|ay|là) \d)"
+    r"|\bpass ?code (?:is|to|on)(?= \d)"
     r"|認証(?:コード|番号)|確認コード|セキュリティコード|ワンタイムパスワード|暗証番号|验证码|驗證碼"
     r"|校验码|动态码|(?:支付|取款|交易|付款|提款)密[码碼]|인증 ?(?:번호|코드)|보안 ?코드|핀 ?번호"
     r"|รหัส ?(?:otp|โอทีพี|ยืนยัน|pin|พิน|เอทีเอ็ม|atm|ลับ)|(?:พิน|pin) ?(?:การ์ด|บัตร)|โอทีพี"
@@ -164,7 +172,7 @@ _THEN_CODE: Final = (
 )
 _COMMANDS: Final = (
     r"\bcred(?:ential)?s?\b|\blog ?ins?\b|curl|mysql|mariadb|sshpass|redis-cli|docker login"
-    r"|securestring|htpasswd|/user:|auth|identified by"
+    r"|securestring|htpasswd|/user:|identified by"
 )
 _COMMAND: Final = re.compile(
     r"\bcred(?:ential)?s?(?: are| is)?[: ]{1,2}[\w.@-]{2,40} ?[:/|,] ?([^\s\"'/]{6,64})"
@@ -177,8 +185,8 @@ _COMMAND: Final = re.compile(
     r"|\bhtpasswd -[a-zA-Z]*b\S* \S+ \S+ (\S{6,64})|/user:\S{1,40} (?!/)([^\s/]{6,64})"
     r"|\bConvertTo-SecureString\s{1,3}(?:-String\s{1,3})?[\"']([^\s\"']{4,64})[\"']"
     r"|\bidentified by [\"']([^\s\"']{4,64})[\"']"
-    r"|\b(?:mysqli?(?:_connect)?|log_?in|auth|HTTPBasicAuth|basic_auth)\s?=?\s?\("
-    r"(?:[\"'][^\"'\n]{1,64}[\"'], ?){1,2}[\"']([^\"'\n]{6,64})[\"']",
+    r"|\b(?:mysqli?(?:_connect)?|log_?in)\s?\((?:[\"'][^\"'\n]{1,64}[\"'], ?){1,2}"
+    r"[\"']([^\"'\n]{6,64})[\"']",
     re.IGNORECASE,
 )
 _URL_PASSWORD: Final = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,64}:([^\s/@]{3,128})@")
@@ -186,7 +194,9 @@ _URL_PASSWORD: Final = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,64}:([
 _ASKED: Final = (
     r"(?:\?|？|\b(?:what|which|tell|give|send|share|read|provide|confirm|enter|need|have)\b|berapa"
     r"|\bapa\b|minta|kirim|sebut|tolong|อะไร|ขอ|แจ้ง|บอก|何|教え|お知らせ|入力|\bgì\b|đọc|\bcho\b"
-    r"|cung cấp|nhập|\bano\b|क्या|बता|알려|뭐|몇|말씀|什么|什麼|多少|提供|告[诉訴]|输入|輸入)"
+    r"|cung cấp|nhập|\bano\b|क्या|बता|알려|뭐|몇|말씀|什么|什麼|多少|提供|告[诉訴]|输入|輸入|伝え"
+    r"|ください|下さい|お願い|부탁|주세요|주시|불러|ด้วย|หน่อย"
+    r"|\bxin\b|bao nhiêu|\b(?:mohon|dong|bataiye|batao)\b|दीजिए|दें|दे दो|சொல்லுங்கள்|என்ன)"
 )
 _NOT_ASKED: Final = re.compile(
     r"\b(?:why|how|when|where|who|kenapa|bagaimana|gimana|tại sao|bakit|paano|warum|wie kann)\b"
@@ -199,12 +209,21 @@ _ASKED_FOR: Final = (
 )
 _ASKED_CODE: Final = re.compile(f"{_CODE_WORDS}|{_ASKED_FOR}", re.IGNORECASE)
 _ASKED_PASSWORD: Final = re.compile(rf"(?:{_WORDS}|\bpass\b)", re.IGNORECASE)
-_ANSWERED_CODE: Final = re.compile(rf"[^\d\n]{{0,25}}?(?<![\w.,/]){_CODE_VALUE}[^\d\n]{{0,30}}$")
+_ANSWERED_CODE: Final = re.compile(
+    rf"[^\d\n]{{0,25}}?(?<![\w.,/]){_CODE_VALUE}(?<=[\d -]{{4}})"
+    r"(?! ?(?:sec|min|hour|day|digit|time|detik|menit|jam|phút|giây|วินาที|นาที|秒|分|초|분))"
+    r"[^\d\n]{0,30}$"
+)
 _ANSWERED_PASSWORD: Final = re.compile(
     r"(?:(?:it'?s|it is|is|sure|ok(?:ay)?|yes|yeah|yep|hi|hello|the|my|password|pass|i think"
     r"|that'?s|should be|iya|ya|ini|itu|nya|kak|dạ|vâng|là|của|em|opo|po|ay|haan|ji|คือ|es|la|el"
     rf"|c'est|das|ist|é|a)[ ,.:]{{1,3}}){{0,6}}[{_QUOTES}]?([!-~]{{6,64}})"
     rf"(?:[ ,]\D{{0,24}}|{_NATIVE}.*)?$",
+    re.IGNORECASE,
+)
+_NOTHING_ELSE: Final = re.compile(
+    rf"[{_TRAILING}!]*(?: (?:po|thanks?|thank you|please|pls|ya|kak|nha|nhé|ạ|em|ji|hai|na))*[.!]*"
+    rf"|{_NATIVE}+[.!。]?",
     re.IGNORECASE,
 )
 _GUARDS: Final = Guards(
@@ -223,14 +242,13 @@ _PASSWORD_WORD, _CODE_WORD, _COMMAND_WORD, _URL, _TURN = range(5)
 SIGNS: Final = "|".join(_GUARDS.patterns[:-1])
 """Words before passwords and codes."""
 PLACEHOLDER: Final = re.compile(
-    r"^(?:[<\[{$%*.,/]|\\\\|xx|yy|arn:|#[a-z-]+$)|\*{3}|your[_-]|example|placeholder|changeme"
+    r"^(?:[<\[{$%*.,/]|\\\\|x{2,8}(?:[-_]|$)|xxx|yyy|arn:|#[a-z-]+$)|\*{3}|your[_-]|example|placeholder|changeme"
     r"|^(?:(?:my)?(?:password|passwd|pass|pwd)|token|test)[>\"']?$",
     re.I,
 )
 _CODE_LIKE: Final = re.compile(
-    r"^\(?[A-Za-z_]\w*(?:\.\w+)*(?:\(|\[)|^[A-Za-z_]\w*\.[A-Za-z_.]+$|^--|^[\d/.,:-]+$"
+    r"^\(?[A-Za-z_]\w*(?:\.\w+)*(?:\(|\[)|^[A-Za-z_]\w*\.[A-Za-z_.]+$|^--|^[\d/.,:-]+$|^[)\]}]"
 )
-_TRAILING: Final = "\"'`,.;:)」』”"
 
 
 def find_passwords(text: str) -> Iterator[tuple[int, int]]:
@@ -259,8 +277,8 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
             yield match.span(match.lastindex or 0)
     for word in _WORD.finditer(text):
         for pattern, may_be_letters in _FOLLOWING:
-            match = pattern.match(text, word.end())
-            place = _value(text, word, match, may_be_letters) if match else None
+            given = pattern.match(text, word.end())
+            place = _value(text, word, given, may_be_letters) if given else None
             if place:
                 yield place
                 break
@@ -282,7 +300,9 @@ def _value(
         or _OWN.search(text, max(word.start() - 5, 0), start)
         or _WORDS_WITH_HYPHENS.fullmatch(value)
     ) and _ENDS.match(text, end)
-    may_be_letters |= not word[0].isascii() and not word[0].startswith("รหัส")
+    may_be_letters |= word[0].endswith(" pass") or not (
+        word[0].isascii() or word[0].startswith("รหัส")
+    )
     ambiguous = word[0].lower() in ("clave", "_pass", "pwd")
     likely = announced is not None or (may_be_letters and not ambiguous and _is_invented(value))
     return (start, end) if is_like_password(value, announced=likely) else None
@@ -296,17 +316,19 @@ def _answers(text: str) -> Iterator[tuple[int, int]]:
     at = len(text) - len(answer)
     if _ASKED_CODE.search(asked) and (code := _ANSWERED_CODE.match(text, at)):
         yield code.span(1)
-    elif _ASKED_PASSWORD.search(asked) and (named := _ANSWERED_PASSWORD.match(text, at)):
-        value = named[1].rstrip(_TRAILING + "!?")
-        alone = value.isalpha() and not value.isupper() and not _ORDINARY.fullmatch(value)
+    elif _ASKED_PASSWORD.search(asked) and (said := _ANSWERED_PASSWORD.match(text, at)):
+        value = said[1].rstrip(_TRAILING + "!?")
+        alone = value.isalpha() and not (value.isupper() or _ORDINARY.fullmatch(value))
+        alone = alone and _NOTHING_ELSE.fullmatch(text, said.start(1) + len(value)) is not None
         if is_like_password(value, announced=alone):
-            yield named.start(1), named.start(1) + len(value)
+            yield said.start(1), said.start(1) + len(value)
 
 
 def _logins(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
     """Yield the passwords that follow a user name and a colon, or the option of a command."""
     for match in pattern.finditer(text):
-        if PLACEHOLDER.search(match[match.lastindex or 0]) is None:
+        value = match[match.lastindex or 0]
+        if not (PLACEHOLDER.search(value) or value.startswith((")", "]", "}"))):
             yield match.span(match.lastindex or 0)
 
 

@@ -43,7 +43,8 @@ class Words:
 PHONE: Final = Words(
     r"\b(?:my|his|her|our|mera|meri) (?:(?:gcash|jio|airtel|mtn|smart|globe"
     r"|home|office|work|new|old|other|second|personal) )?number\b"
-    r"|(?<!philsys )(?<!order )(?<!tracking )(?<!account )number (?:ko|niya)|numero (?:ko"
+    r"|(?<!philsys )(?<!order )(?<!tracking )(?<!account )(?<!card )(?<!id )(?<!tin )"
+    r"(?<!sss )(?<!license )number (?:ko|niya)|numero (?:ko"
     r"|niya)(?! sa)|लैंडलाइन"
     r"|दूरभाष|(?:वा|वॉ|व्हा)ट्स"
     r"|\bmy no\b|मो\.|दूरसंचार|លេខខ្ញុំ|លេខទាក់ទង"
@@ -63,10 +64,11 @@ PHONE: Final = Words(
     r"điện thoại|\bsđt\b|\bđt\b|\bgọi\b|liên hệ|di động|\bzalo\b|\bhotline\b|số máy",
     r"telepon|telpon|\btelp\b|\bhp\b|ponsel|hubungi|handphone|kontak|\bno\.? ?wa\b",
     r"telefon|telepono|tawag(?:an|in)?|numero ko|selpon|kontakin|i-text",
-    r"téléphone|portable|appelez|teléfono|celular|\bzap\b|ll[aá]m[ae]|telefone|ligue|telefono"
+    r"தொலைபேசி|போன்|மொபைல்|கைபேசி|அலைபேசி|தொடர்பு|\bm[óo]vil\b|joindre|joignable|erreichbar"
+    r"|téléphone|portable|appelez|teléfono|celular|\bzap\b|ll[aá]m[ae]|telefone|ligue|telefono"
     r"|cellulare",
     r"ទូរ(?:ស័ព្ទ|សព្ទ)|ទំនាក់ទំនង|ទាក់ទង|ហៅ|តេឡេក្រាម|តេលេក្រាម|rufnummer|handy|anruf|rufen"
-    r"|फ़?ोन|मोबाइल|कॉल|संपर्क|मेरा नंबर|ফোন|মোবাইল|নম্বর|ဖုန်း|هاتف|جوال|موبايل|واتس",
+    r"|फ़?ोन|मोबाइल|कॉल|संपर्क|(?:मेरा|अपना|आपका|इस) नंबर|ফোন|মোবাইল|নম্বর|ဖုန်း|هاتف|جوال|موبايل|واتس",
 )
 OTHER: Final = Words(
     r"\border(?:s|ed)?\b|\binvoices?\b|\bbills?\b|\breceipts?\b|\btrack(?:ing)?\b"
@@ -175,7 +177,7 @@ _ZERO: Final = re.compile(r"(\+\d{1,3}[ \-.]?)\(0\)")
 _DIALED: Final = re.compile(r"(?:001[03]?|002|008|009|0011|010|011|00)[ \-.]?(?=[1-9])")
 _DATE: Final = re.compile(
     r"0?\d{1,2}[-. ]\d{1,2}[-. ](?:19|20)\d\d(?: \d{1,2}){0,2}|(?:19|20)\d\d-[01]\d-[0-3]\d"
-    r"|[012]\d[03]0 ?- ?[012]\d[03]0"
+    r"|[012]\d[03]0 ?- ?[012]\d[03]0|20\d\d-?[01]\d-?[0-3]\d(?: [0-2]\d)?|0 +\d{8,}"
 )
 
 _REGIONS: Final[dict[str, tuple[str, ...]]] = {
@@ -239,7 +241,7 @@ _UNIT: Final = re.compile(
     re.IGNORECASE,
 )
 """Units after amounts, which are no telephone numbers."""
-_DECIMAL: Final = re.compile(r"0\.\d+(?:\.\d+)*|\+?\d+\.\d", re.ASCII)
+_DECIMAL: Final = re.compile(r"0\.\d+(?:[. ]+\d+)*|\+?\d+\.\d", re.ASCII)
 
 
 def find_phones(text: str, languages: tuple[str, ...]) -> Iterator[Phone]:
