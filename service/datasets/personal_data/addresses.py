@@ -206,9 +206,10 @@ _EU_TOWN: Final = (
     r"|dos)\ ){0,2}[A-ZÀ-Ý][\wÀ-ÿ'’-]{1,20}){0,2}"
 )
 _EUROPEAN: Final = _addresses(
-    r"\b(?:Am|An der|Im|In der|Zum|Zur|Auf de[rm]) [A-Z]|(?i:stra(?:ß|ss)e|str\.|platz|weg|gracht|straat|laan|plein|kade|dijk|singel"
-    r"|allee|gasse|ring|ufer|\brue|avenue|boulevard|chemin|place|impasse"
-    r"|\bcalle|avenida|plaza|paseo|camino|\brua|travessa|alameda|\bvia|viale|piazza)",
+    r"(?:Am|An der|Im|In der|Zum|Zur|Auf de[rm]) [A-Z][^0-9\n]{0,60}[0-9]|(?i:stra(?:ß|ss)e|str\.|platz|weg"
+    r"|allee|gasse|ring|ufer|gracht|straat|laan|plein|kade|dijk|singel) [0-9]"
+    r"|[0-9](?: ?bis| ?ter)?,? (?i:rue|avenue|boulevard|chemin|place|impasse|allée|quai) "
+    r"|(?:Calle|C/|Avenida|Av\.|Plaza|Paseo|Camino|Rua|R\.|Travessa|Alameda|Via|Viale|Piazza) [^0-9\n]{3,46}[0-9]",
     rf"""(?:[A-ZÄÖÜ][\wÄÖÜäöüß-]{{1,24}}(?:stra(?:ß|ss)e|str\.|platz|weg|allee|gasse|ring|ufer)
     |[A-ZÄÖÜ][\wäöüß-]{{2,20}}[\ -](?:Stra(?:ß|ss)e|Str\.|Platz|Weg|Allee|Gasse|Ring))
     \ \d{{1,4}}\ ?[a-z]?\b
