@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Final
 
+from service.datasets.personal_data.kinds import GuardedPattern
 from service.datasets.personal_data.names import latin
 from service.datasets.personal_data.names.word_lists import listed, phrases
 
@@ -92,10 +93,14 @@ _THEN: Final = re.compile(
 )
 """What follows a name that is also a word."""
 _ENDS: Final = re.compile(r"[.!?]|$")
-_LOWERCASE: Final = re.compile(
-    r"(?<!\w)(?i:(i['’]?m|i am|this is|my name(?: is|['’]s)|saya|nama saya|aku|ako si|mera naam|main)"
-    r"|(?:my|his|her|our) (?:wife|husband|son|daughter|mum|mom|dad|brother|sister|friend|flatmate|roommate|colleague|boss|maid)"
-    r"|ask|tell|call|si|kay|kak|mas|mbak|bang|pak|bu|kuya|ate|aunty|uncle) ([a-zà-ÿ]{3,14})(?![\w@-])(?P<from> from| here| dari)?",
+_SAID: Final = (
+    "(?:(?:my|his|her|our) (?:wife|husband|son|daughter|mum|mom|dad|brother|sister|friend|flatmate|roommate"
+    "|colleague|boss|maid)|i['’]?m|i am|this is|my name(?: is|['’]s)|saya|aku|ako si|mera naam|main"
+    "|ask|tell|call|si|kay|kak|mas|mbak|bang|pak|bu|kuya|ate|aunty|uncle)"
+)
+_LOWERCASE: Final = GuardedPattern(
+    rf"\b(?i:{_SAID}) [a-z]",
+    rf"(?<!\w)(?i:{_SAID}) ([a-zà-ÿ]{{3,14}})(?![\w@-])(?P<from> from| here| dari)?",
 )
 _BEFORE_CHARS: Final = 60
 
@@ -134,11 +139,15 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
 
 def _may_be_name(words: list[str]) -> bool:
     """Return whether words begin with a given name, and are no words of other things."""
-    first, other = words[0].title(), listed("latin", "not_alone")
+    firsts, no_names = _may_be_in_names()
+    return words[0].title() in firsts and no_names.isdisjoint(words)
+
+
+@cache
+def _may_be_in_names() -> tuple[frozenset[str], frozenset[str]]:
+    """Return words with which a name can begin, and words that are in no name."""
     no_names = listed("latin", "no_names") | listed("indonesian", "no_names")
-    if first in other or not no_names.isdisjoint(words):
-        return False
-    return first in _given() or first in _weak()
+    return (_given() | _weak()) - listed("latin", "not_alone"), no_names
 
 
 def _are_given(words: list[str]) -> bool:
@@ -159,8 +168,8 @@ def _weak() -> frozenset[str]:
 def _lowercase_names(text: str) -> Iterator[tuple[int, int]]:
     """Yield given names that are written without capitals, after words with which people say them."""
     for said in _LOWERCASE.finditer(text):
-        if is_given(said[2].title()) or (said["from"] and said[2].title() in _weak()):
-            yield said.span(2)
+        if is_given(said[1].title()) or (said["from"] and said[1].title() in _weak()):
+            yield said.span(1)
 
 
 def is_given(word: str) -> bool:
