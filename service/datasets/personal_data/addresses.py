@@ -107,7 +107,7 @@ _INDONESIAN: Final = _addresses(
 _EN_STREET: Final = (
     r"(?:Street|St\.?|Road|Rd\.?|Avenue|Ave\.?|Lane|Ln\.?|Drive|Dr\.?|Boulevard|Blvd\.?|Way"
     r"|Court|Ct\.?"
-    r"|Place|Pl\.?|Square|Sq\.?|Terrace|Close|Crescent|Cres\.?|Highway|Hwy\.?|Parkway|Pkwy\.?)"
+    r"|Place|Pl\.?|Square|Sq\.?|Terrace|Close|Crescent|Cres\.?|Grove|Mews|Parade|Circuit|Circle|Cir\.?|Trail|Highway|Hwy\.?|Parkway|Pkwy\.?)"
 )
 # Parts of addresses in India, Nigeria, the Philippines and Cambodia: a house or flat with its
 # number, the parts of the town, and a word that only parts of towns have, or a PIN code.
@@ -140,7 +140,7 @@ _BY_PARTS: Final = rf"""(?<![\w.#-])
     (?=[^\n;:?!]{{0,160}}[ -]{_PIN}\b)
     (?:\ {_PART}(?=,|\ ?-|\ {_PIN}),?){{1,7}}(?:\ ?-\ ?|\ ){_PIN}\b
     |P\.?\ ?O\.?\ Box\ \d{{1,6}}(?:,\ {_PART}){{1,3}}(?:\ \d{{4,6}})?
-    |(?:[A-Z]-?\d{{1,3}}(?:-\d{{1,3}}[A-Z]?){{1,2}},\ {_PART},\ |\d{{1,4}}[A-Z]?,\ )?(?:Jalan|Jln\.?|Lorong|Persiaran|Taman|Kampung)\ {_PART}
+    |(?:[A-Z]-?\d{{1,3}}(?:-\d{{1,3}}[A-Z]?){{1,2}},\ {_PART},\ |\d{{1,4}}[A-Z]?,?\ )?(?:Jalan|Jln\.?|Lorong|Persiaran|Taman|Kampung)\ {_PART}
     (?:,\ {_PART}){{0,3}},\ \d{{5}}\ [A-Z][a-z]{{2,15}}(?:\ [A-Z][a-z]{{2,15}}){{0,2}}(?:,\ [A-Z][a-z]{{2,15}}(?:\ [A-Z][a-z]{{2,15}})?)?
     |(?:Brgy\.?|Barangay)\ {_PART},\ (?:[A-Z][a-z]{{2,15}}\ ){{1,2}}City\b
     |(?:Sitio|Purok)\ [A-Z\d]\w{{0,20}},(?=\ (?:Brgy|Barangay|Bgy))(?:\ {_PART},?){{1,5}})"""
@@ -177,7 +177,7 @@ _KHMER: Final = _addresses(
 )
 _ENGLISH: Final = _addresses(
     r"[0-9][A-Z]? (?:[A-Z0-9][^ ]* ){1,3}(?:St|Road|Rd|Ave|Lane|Ln|Dr|Boulevard|Blvd|Way|Court|Ct"
-    "|Pl|Sq|Terrace|Close|Cres|Highway|Hwy|Parkway|Pkwy)"
+    "|Pl|Sq|Terrace|Close|Cres|Highway|Hwy|Parkway|Pkwy|Grove|Mews|Parade|Circuit|Cir|Trail)"
     "|[AFD]PO A[AEP] |, [A-Z][A-Z] [0-9][0-9][0-9][0-9][0-9]"
     "|[A-Z][0-9][A-Z0-9]? [0-9][A-Z][A-Z]",
     rf"""(?:PSC|CMR|Unit|USS)\ [A-Z\d][\w\ ]{{1,20}},?\ (?:Box\ \d{{1,5}},?\ )?
@@ -191,7 +191,7 @@ _ENGLISH: Final = _addresses(
     (?:,\ [A-Z][A-Za-z-]{{1,20}}(?:\ [A-Z][a-z]{{1,20}}){{0,2}}){{1,3}},?
     \ [A-Z]{{1,2}}\d[A-Z\d]?\ \d[A-Z]{{2}}\b
     |(?<![\d/])\b\d{{1,5}}(?:/\d{{1,4}})?[A-Z]?
-    \ (?:(?:[A-Z][a-z'’.]{{1,20}}|\d{{1,3}}(?:st|nd|rd|th)|[NSEW]\.?)\ ){{1,3}}{_EN_STREET}(?!\w)
+    \ (?:(?:[A-Z][a-z'’.]{{1,20}}|\d{{1,3}}(?:st|nd|rd|th)|[NSEW]\.?)\ ){{1,3}}{_EN_STREET}(?!\w)(?:\ [NSEW]{{1,2}}\b\.?)?
     (?:,?\ (?:(?:Apt|Unit|Suite|Ste|Flat|Floor)\.?\ ?\w{{1,6}}|\#\ ?\w{{1,6}}(?:-\d{{1,4}}\w?)?))?
     (?:(?:\ [A-Z][a-z]{{1,15}}){{1,4}}(?=,\ Singapore))?
     (?:,\ (?:Brgy\.?|Barangay|Bgy\.?)\ \d{{1,4}}|,\ (?:Brgy\.?|Barangay|Bgy\.?)?
@@ -206,16 +206,18 @@ _EU_TOWN: Final = (
     r"|dos)\ ){0,2}[A-ZÀ-Ý][\wÀ-ÿ'’-]{1,20}){0,2}"
 )
 _EUROPEAN: Final = _addresses(
-    r"\b(?:Am|An der|Im|In der|Zum|Zur|Auf de[rm]) [A-Z]|(?i:stra(?:ß|ss)e|str\.|platz|weg"
-    r"|allee|gasse|ring|ufer|\brue|avenue|boulevard|chemin|place|impasse"
-    r"|\bcalle|avenida|plaza|paseo|camino|\brua|travessa|alameda|\bvia|viale|piazza)",
+    r"(?:Am|An der|Im|In der|Zum|Zur|Auf de[rm]) [A-Z][^0-9\n]{0,60}[0-9]|(?i:stra(?:ß|ss)e|str\.|platz|weg"
+    r"|allee|gasse|ring|ufer|gracht|straat|laan|plein|kade|dijk|singel) [0-9]"
+    r"|[0-9](?: ?bis| ?ter)?,? (?i:rue|avenue|boulevard|chemin|place|impasse|allée|quai) "
+    r"|(?:Calle|C/|Avenida|Av\.|Plaza|Paseo|Camino|Rua|R\.|Travessa|Alameda|Via|Viale|Piazza) [^0-9\n]{3,46}[0-9]",
     rf"""(?:[A-ZÄÖÜ][\wÄÖÜäöüß-]{{1,24}}(?:stra(?:ß|ss)e|str\.|platz|weg|allee|gasse|ring|ufer)
     |[A-ZÄÖÜ][\wäöüß-]{{2,20}}[\ -](?:Stra(?:ß|ss)e|Str\.|Platz|Weg|Allee|Gasse|Ring))
     \ \d{{1,4}}\ ?[a-z]?\b
     (?:,?\s{{1,2}}(?:D-)?\d{{4,5}}\ {_EU_TOWN})?
     |(?:Am|An\ der|Im|In\ der|Zum|Zur|Auf\ de[rm])\ {_EU_TOWN}\ \d{{1,3}}\ ?[a-z]?,?\s{{1,2}}
     (?:D-)?\d{{4,5}}\ {_EU_TOWN}
-    |\d{{1,4}}(?:\ ?(?:bis|ter))?,?\ (?:rue|avenue|boulevard|chemin|place|impasse|allée|quai)
+    |[A-Z][a-z]{{2,20}}(?:gracht|straat|laan|plein|kade|dijk|singel)\ \d{{1,4}}(?:-?\w{{1,3}})?,\s\d{{4}}\ ?[A-Z]{{2}}\ {_EU_TOWN}
+    |\d{{1,4}}(?:\ ?(?:bis|ter))?,?\ (?i:rue|avenue|boulevard|chemin|place|impasse|allée|quai)
     \ [^\n,;.]{{3,40}}
     (?:,\s\d{{5}}\ {_EU_TOWN})?
     |(?:Calle|C/|Avenida|Av\.|Plaza|Paseo|Camino|Rua|R\.|Travessa|Alameda|Via|Viale|Piazza)
@@ -239,6 +241,8 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "hi": (_HINDI,),
     "km": (_KHMER,),
 }
+_IN_ALL: Final = ("en", "de")
+"""Languages in whose way addresses are written in texts of any language."""
 LANGUAGES: Final = tuple(_BY_LANGUAGE)
 """Codes of the languages whose addresses are detected."""
 _BY_LANGUAGE[UNKNOWN] = tuple(dict.fromkeys(chain.from_iterable(_BY_LANGUAGE.values())))
@@ -247,12 +251,12 @@ _BY_LANGUAGE["mr"] = _BY_LANGUAGE["hi"]
 
 def address_signs(languages: Iterable[str]) -> str:
     """Return a pattern of words in addresses of the languages. It may be empty."""
-    return guards_of(_BY_LANGUAGE, languages)
+    return guards_of(_BY_LANGUAGE, (*languages, *_IN_ALL))
 
 
 def find_addresses(text: str, languages: Iterable[str]) -> Iterator[tuple[int, int]]:
     """Yield the positions of addresses in a text with ASCII digits and marks: `text[start:end]`."""
-    for addresses in patterns_of(_BY_LANGUAGE, languages):
+    for addresses in patterns_of(_BY_LANGUAGE, (*languages, *_IN_ALL)):
         for match in addresses.finditer(text):
             start, end = match.span()
             yield start, start + len(text[start:end].rstrip(" ,.-"))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Final
 
+from service.datasets.personal_data.kinds import GuardedPattern
 from service.datasets.personal_data.names import latin
 from service.datasets.personal_data.names.word_lists import listed, phrases
 
@@ -30,11 +31,11 @@ _INTRODUCED: Final = (
     "i am|i['’]m|im|this is|(?:my |his |her )?name(?: is|['’]s| na)|(?:speaking|chatting|talking) (?:with|to)"
     "|ich bin|ich hei(?:ß|ss)e|hier ist|je suis|m['’]appelle|soy|me llamo|sou [oa]|aqui é [oa]|me chamo"
     "|nome é|sono|mi chiamo|saya|nama(?: saya| aku)?|bernama|ako si|mera naam|naam|traveller|passenger"
-    "|beneficiary|applicant|insured|holder|recipient|sender|attn|c/o|account name|a/c name"
+    "|penerima|pengirim|pembeli|beneficiary|applicant|insured|holder|recipient|sender|attn|c/o|account name|a/c name|(?:user|customer|client|contact|guest|patient|employee|name)[ =:]{0,2}[\"'“(]"
 )
 _SIGNED: Final = (
     "(?:regards|best|cheers|sincerely|thanks|thank you|yours|love|salam|hormat (?:saya|kami)|terima kasih|wassalam"
-    "|salamat po|gr(?:ü|ue)(?:ß|ss)en?|cordialement|saludos|atentamente|abraços?|atenciosamente|saluti|[a-z]+ly)"
+    "|salamat po|gr(?:ü|ue?)(?:ß|ss)en?|cordialement|saludos|atentamente|abraços?|atenciosamente|saluti|(?:respectful|warm|faithful|tru|kind)ly)"
 )
 _REFERRED: Final = (
     "(?:ask|look|looking|wait|waiting|search|appointment|ticket|booking|message|parcel|package|order"
@@ -57,15 +58,15 @@ _REFERRED: Final = (
     "|encik|puan|cik|tuan|datuk|datin|kakak|abang|adik|bang|mbak|mas|kurir|oga|alhaji|hajiya|kuya|ate|tita|tito"
     "|(?:bilang|sampaikan|kirim|titip|kasih|serahkan|transfer|hubungi|tanya) (?:ke|sama|kepada|pada)"
     "|hubungi|ketemu|bertemu|(?:sabi|kausapin|hanapin|tawagan)(?: (?:ni|si|niyo po si|mo si))?"
-    "|atendente|técnic[oa]|emplead[oa]|client[ea]|se llama|ruft|kollege|kollegin|frau|herr"
+    "|atendente|técnic[oa]|emplead[oa]|client[ea]|se llama|ruft|(?:ibu|ayah|bapak|mama|papa|anak|istri|suami|kakak|adik|teman|bos)(?:nya| saya| kami)|oleh|dengan|sama|untuk|buat|kollege|kollegin|frau|herr"
 )
 _STRONG: Final = re.compile(
-    rf"(?<!\w)(?:(?:{_INTRODUCED}):?|{_SIGNED},?[ \t]*\n\s*) ?$", re.IGNORECASE
+    rf"(?<!\w)(?:(?:{_INTRODUCED}):? ?|{_SIGNED}(?:,? *\n\s*|, ))$", re.IGNORECASE
 )
 """What is before a name of which one word is listed."""
 _BEFORE: Final = re.compile(
     rf"(?<!\w)(?:(?:{_GREETING})[,!]?|(?:{_REFERRED}),?|it['’]s|aku|main|si|kay|ni"
-    r"|(?:agent|customer|user|client|staff|admin) \(|cs:?|(?:^|\n| )[-–—~](?:\s?[a-z]{2,10})?) ?$",
+    r"|(?:agent|customer|user|client|staff|admin) \(|cs:?|(?:^|\n| )[-–—~](?:\s?[a-z]{2,10})?)[ \"'“]{0,2}$",
     re.IGNORECASE,
 )
 """What is before a name."""
@@ -80,6 +81,8 @@ _AFTER: Final = re.compile(
     r" (?:madam|ma['’]am|maam|sir|ji|bhai|bhaiya|didi|uncle|aunty|auntie|anna|akka|sahab|saab)\b"
     r"|(?:['’]s)? (?:from (?:HR|IT|accounts?|accounting|sales|finance|support|billing|the)|here\b|po (?:ito|to)\b"
     r"|(?:called|emailed|phoned|texted|said|says|told|promised|asked|replied|wants|lives) )"
+    r"| to (?:send|book|prepare|call|follow|check|update|review|share|draft|confirm|finish|fix|contact|arrange|schedule|bring|email)\b"
+    r"| (?:absent|present\b|on leave|is (?:absent|on leave|off sick))"
 )
 _BETWEEN: Final = re.compile("[ -]")
 _AND: Final = frozenset(
@@ -90,11 +93,21 @@ _THEN: Final = re.compile(
 )
 """What follows a name that is also a word."""
 _ENDS: Final = re.compile(r"[.!?]|$")
+_SAID: Final = (
+    "(?:(?:my|his|her|our) (?:wife|husband|son|daughter|mum|mom|dad|brother|sister|friend|flatmate|roommate"
+    "|colleague|boss|maid)|i['’]?m|i am|this is|my name(?: is|['’]s)|saya|aku|ako si|mera naam|main"
+    "|ask|tell|call|si|kay|kak|mas|mbak|bang|pak|bu|kuya|ate|aunty|uncle)"
+)
+_LOWERCASE: Final = GuardedPattern(
+    rf"\b(?i:{_SAID}) [a-z]",
+    rf"(?<!\w)(?i:{_SAID}) ([a-zà-ÿ]{{3,14}})(?![\w@-])(?P<from> from| here| dari)?",
+)
 _BEFORE_CHARS: Final = 60
 
 
 def find_names(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of given names next to a word for a person: `text[start:end]`."""
+    yield from _lowercase_names(text)
     last = -1
     for run in _RUN.finditer(text):
         start, end = run.span()
@@ -126,11 +139,15 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
 
 def _may_be_name(words: list[str]) -> bool:
     """Return whether words begin with a given name, and are no words of other things."""
-    first, other = words[0].title(), listed("latin", "not_alone")
+    firsts, no_names = _may_be_in_names()
+    return words[0].title() in firsts and no_names.isdisjoint(words)
+
+
+@cache
+def _may_be_in_names() -> tuple[frozenset[str], frozenset[str]]:
+    """Return words with which a name can begin, and words that are in no name."""
     no_names = listed("latin", "no_names") | listed("indonesian", "no_names")
-    if first in other or not no_names.isdisjoint(words):
-        return False
-    return first in _given() or first in _weak()
+    return (_given() | _weak()) - listed("latin", "not_alone"), no_names
 
 
 def _are_given(words: list[str]) -> bool:
@@ -148,6 +165,13 @@ def _weak() -> frozenset[str]:
     )
 
 
+def _lowercase_names(text: str) -> Iterator[tuple[int, int]]:
+    """Yield given names that are written without capitals, after words with which people say them."""
+    for said in _LOWERCASE.finditer(text):
+        if is_given(said[1].title()) or (said["from"] and said[1].title() in _weak()):
+            yield said.span(1)
+
+
 def is_given(word: str) -> bool:
     """Return whether a word is a given name that is hardly ever anything else."""
     return word in _given()
@@ -160,5 +184,6 @@ def _given() -> frozenset[str]:
 
 @cache
 def signs() -> str:
-    """Return a pattern of a given name."""
-    return rf"\b(?:{'|'.join(sorted(_given()))}|[A-Z][a-z]+ (?:[A-Z][a-z]+))\b"
+    """Return a pattern of a given name, perhaps in lowercase."""
+    names = "|".join(f"[{name[0]}{name[0].lower()}]{name[1:]}" for name in sorted(_given()))
+    return rf"\b(?:{names})\b|(?i:i['’]?m|name is|name's) [a-z]+ (?:from|here)\b"

@@ -40,6 +40,7 @@ _MORE: Final = (
 )
 _INITIALS: Final = r"(?: [B-HJ-Z](?![\w.'’&/-])){0,2}"
 _NAME: Final = rf"(?:Ma\. |(?:[A-Z]\.? ){{1,2}})?{_NOT_NAMES}{_CAP}{_MORE}{{0,3}}{_INITIALS}"
+_PARTICLE: Final = r"(?:(?:de la|de|del|da|dos|van der|van|von|al|el)[ -])?"
 _FULL_NAME: Final = rf"(?:Ma\. |(?:[A-Z]\.? ){{1,2}})?{_NOT_NAMES}{_CAP}{_MORE}{{1,3}}{_INITIALS}"
 
 _VI_WORD: Final = r"[A-ZĐĂÂÊÔƠƯÀ-ÝẠ-Ỹ][a-zà-ýđăơưạ-ỹ]{0,6}"
@@ -92,13 +93,13 @@ _PERSONS: Final = (
     "|[Bb]eneficiary|[Nn]ext of [Kk]in"
 )
 _RELATIVES: Final = (
-    "wife|husband|spouse|son|daughter|mother|father|mom|mum|dad|brother|sister|friend|colleague|boss"
+    "cousin|aunt|uncle|niece|nephew|grandma|grandpa|flatmate|roommate|housemate|maid|wife|husband|spouse|son|daughter|mother|father|mom|mum|dad|brother|sister|friend|colleague|boss"
     "|manager|doctor|lawyer|landlord|neighbou?r|partner|assistant|nanny|teacher"
 )
 _PARTIES: Final = (
     "beneficiary|payee|claimant|borrower|guarantor|nominee|policyholder|account holder"
 )
-_KM_WORD: Final = "(?!និង|អ្នក|គឺ|សូម|ខ្ញុំ|ដែល|មាន|ជា|អាច|បាន|នៅ)[ក-៓]{3,12}"
+_KM_WORD: Final = "(?!គ្រូ|ស្រី|ប្រុស|និង|អ្នក|គឺ|សូម|ខ្ញុំ|ដែល|មាន|ជា|អាច|បាន|នៅ)[ក-៓]{3,12}"
 _KM_NAME: Final = r"(?!និង|អ្នក|គឺ|សូម)[ក-៓]{2,12} [ក-៓]{2,14}(?![ក-៓])"
 
 _ENGLISH: Final = GuardedPattern(
@@ -113,17 +114,17 @@ _ENGLISH: Final = GuardedPattern(
     rf"|calling"
     rf"|here)\b)"
     rf"|(?:[Ff]irst|[Ll]ast|[Gg]iven|[Ss]ur|[Ff]amily"
-    rf"|[Mm]iddle)[ _]?[Nn]ame[\"']?:) [\"']?({_NAME})",
+    rf"|[Mm]iddle)[ _]?[Nn]ame[\"']?:) ?[\"']?({_NAME})",
     rf"\b(?:I am|I'm|[Tt]his is|(?:{_PERSONS})(?: \d{{1,2}})?: ?"
     rf"|(?<!Brand )(?<!Product )(?<!File )[Nn]ame: ?"
     rf"|(?:[Ff]ull|[Cc]ustomer|[Pp]atient|[Cc]ontact|[Aa]ccount|[Rr]ecipient|[Ee]mployee"
     rf"|[Ss]tudent)[ _]?"
-    rf"[Nn]ame[\"']?[:=] ?[\"']?) ?({_FULL_NAME})",
+    rf"[Nn]ame[\"')]{{0,2}} ?(?:=>|[:=]) ?[\"'(]{{0,2}}) ?({_FULL_NAME})",
     r"\bNAME ?: ?([A-Z][A-Z'’-]+(?: [A-Z][A-Z'’-]+){1,3})(?=\s*(?:$|[\n,;|]))",
     rf"\b(?:[Ss]igned|[Aa]pproved|[Pp]repared|[Rr]eviewed) by ({_FULL_NAME})",
     rf"^(?:Hi|Hello|Dear) ({_NAME}),\s*\n",
     rf"\b[Mm]ain ({_FULL_NAME})(?= bol rah[aei])|(?:^|[.,!] )({_FULL_NAME})(?= here[.,!])",
-    rf"\b(?:[Mm]y|[Hh]is|[Hh]er) (?:{_RELATIVES}),? ({_FULL_NAME})",
+    rf"\b(?:[Mm]y|[Hh]is|[Hh]er) (?:{_RELATIVES}),? (?:({_FULL_NAME})|({_NAME})(?=[,.;:)!?\n]|['’]s|$| \())",
     rf"\b(?:{_PARTIES}),? ({_FULL_NAME})",
     rf"\b(?:[Rr]egards|[Ss]incerely|[Tt]hanks|[Tt]hank you|Yours|Cheers"
     rf"|[Tt]ruly|[Ss]igned|[Bb]est|[Ww]armly|[Rr]espectfully),\s{{1,3}}({_FULL_NAME})",
@@ -131,9 +132,9 @@ _ENGLISH: Final = GuardedPattern(
 # In a text of any language: after an English title, and before an email address.
 _ANY: Final = GuardedPattern(
     r"Mr|Ms|Mdm|Madam|Miss|Dr|Prof|Alhaj|Shri|Smt|Mallam|Chief|Engr|Barr|Pastor|Rev|Atty|Khun"
-    r"|Kuya|Tito|Tita|<[^ <>@]+@",
+    r"|Kuya|Tito|Tita|Aunt|Oga|Hajiya|Encik|Puan|Cik|Usta|Datin|<[^ <>@]+@",
     rf"\b(?:Mr|Mrs|Ms|Mdm|Madam|Miss|Dr|Prof|Alhaj[ia]|Shri|Smt|Mallam|Chief|Engr|Barr|Pastor|Rev"
-    rf"|Atty|Khun|Kuya|Tito|Tita)\.? (?:(?:Dr|Prof|Engr)\.? )?({_NAME})",
+    rf"|Atty|Khun|Kuya|Tito|Tita|Aunty|Auntie|Oga|Hajiya|Encik|Puan|Cik|Cikgu|Ustazah?|Datin)\.? (?:(?:Dr|Prof|Engr)\.? )?({_PARTICLE}{_NAME})",
     r"(?:^|[:,;] ?|\n)[\"']?([^\Wa-z\d_][^\s\d<>@:,;\"]{0,24}(?: [^\s\d<>@:,;\"]{1,24}){1,3}"
     r"|[^\x00-\x7f]{2,12})[\"']? ?(?=<[^\s<>@]+@)",
 )
@@ -166,7 +167,7 @@ _OF_PERSONS: Final = re.compile(
     re.IGNORECASE,
 )
 _TABLE: Final = Guards(
-    rf"(?im:(?:^|[|,;\t])[*\"' ]*(?:[a-z]+[ _])?(?:{_PERSON_COLUMN})(?:[ _]?name)?[*\"' ]*(?:$|[|,;\t]))"
+    rf"(?im:(?:^|[(|,;\t])[*\"' ]*(?:[a-z]+[ _])?(?:{_PERSON_COLUMN})(?:[ _]?name)?[*\"' ]*(?:$|[)|,;\t]))"
 )
 """The header of a column for persons."""
 _AR: Final = "[ء-ي]{2,14}"
@@ -188,7 +189,8 @@ def _european(*, titles: str, told: str, labels: str, relatives: str) -> tuple[G
         GuardedPattern(
             rf"\b(?:{titles}) |{told}|(?:{labels}) ?:|{relatives}",
             rf"\b(?:{titles})(?: (?:Dr|Prof)\.)* ({_NAME})",
-            rf"\b(?:{told}|(?:{labels}) ?:|{relatives},?) ({_FULL_NAME})",
+            rf"\b(?:(?:{labels}) ?:|{relatives},?) ({_FULL_NAME})",
+            rf"\b(?:{told}) ({_NAME})",
         ),
     )
 
@@ -208,7 +210,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "bn": (
         GuardedPattern(
             "নাম|জনাব|গ্রাহক|বেগম|রোগী",
-            r"(?:আমার নাম) ([ঀ-৺]{2,16})(?=[,।]| বলছি)",
+            r"(?:আমার নাম|আমি) ([ঀ-৺]{2,16})(?=[,।]| বলছি)",
             rf"(?:আমার নাম|জনাবা?|গ্রাহক|নাম ?[::]|মিসেস|ডা\.|ডাঃ|রোগী) ({_BN_NAME})",
         ),
     ),
@@ -228,25 +230,32 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
         titles=r"Monsieur|Madame|Mademoiselle|M\.|Mme|Mlle|Me",
         told="m['’]appelle|[Mm]on nom est",
         labels="Cliente?|Patiente?|Nom|Destinataire",
-        relatives="(?:mon|ma) (?:mari|femme|fille|fils|mère|père|sœur|frère|conjointe?|collègue)",
+        relatives="(?:mon|ma) (?:mari|femme|fille|fils|mère|père|sœur|frère|conjointe?|tante|oncle|cousine?|voisine?|grand-mère|grand-père|amie?|collègue)",
+    ),
+    "nl": _european(
+        titles=r"[Mm]eneer|[Mm]evrouw|[Dd]hr\.|[Mm]evr\.|[Mm]w\.",
+        told="[Mm]ijn naam is|[Ii]k ben|[Ii]k heet",
+        labels="Klant|Naam|Patiënt|Ontvanger",
+        relatives="[Mm]ijn (?:vrouw|man|zoon|dochter|moeder|vader|zus|broer|vriend(?:in)?|collega)",
     ),
     "es": _european(
         titles=r"[Ss]eñora?|[Ss]eñorita|Sra?\.|Don|Doña",
         told="[Mm]e llamo|[Mm]i nombre es",
         labels="Clienta?e?|Paciente|Nombre|Destinatario",
-        relatives="(?:mi|su) (?:espos[oa]|marido|mujer|hij[oa]|madre|padre|herman[oa])",
+        relatives="(?:mi|su) (?:espos[oa]|marido|mujer|hij[oa]|madre|padre|mam[áa]|pap[áa]|abuel[oa]|tí[oa]|prim[oa]|sobrin[oa]|suegr[oa]|novi[oa]|amig[oa]|vecin[oa]|jef[ea]"
+        "|herman[oa])",
     ),
     "pt": _european(
-        titles=r"[Ss]enhora?|Sra?\.|Dona",
-        told="[Mm]eu nome é|[Mm]e chamo",
+        titles=r"[Ss]enhora?|Sra?\.|Dona|[Dd]ra?\.|[Dd]outora?|[Tt]écnic[oa]|[Aa]tendente",
+        told="[Mm]eu nome é|[Mm]e chamo|[Aa]qui é [oa]",
         labels="Cliente|Paciente|Nome|Destinatário",
-        relatives="(?:meu|minha) (?:espos[oa]|marido|mulher|filh[oa]|mãe|pai|irmão|irmã)",
+        relatives="(?:meu|minha) (?:espos[oa]|marido|mulher|filh[oa]|mãe|pai|av[óô]|ti[oa]|prim[oa]|sobrinh[oa]|sogr[oa]|namorad[oa]|amig[oa]|vizinh[oa]|chefe|irmão|irmã)",
     ),
     "it": _european(
-        titles=r"[Ss]ignora?|Sig\.|Sig\.ra",
+        titles=r"[Ss]ignora?|Sig\.|Sig\.ra|[Dd]ott\.(?:ssa)?|[Dd]ottor(?:essa)?",
         told="[Mm]i chiamo",
         labels="Cliente|Paziente|Nome|Destinatario",
-        relatives="mi[oa] (?:moglie|marito|figli[oa]|madre|padre|sorella|fratello)",
+        relatives="mi[oa] (?:moglie|marito|figli[oa]|madre|padre|mamma|papà|nonn[oa]|zi[oa]|cugin[oa]|amic[oa]|vicin[oa]|sorella|fratello)",
     ),
     "en": (_ENGLISH,),
     "tl": (
@@ -273,7 +282,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
             rf"\b(?:[Nn]ama saya|[Aa]tas nama|[Nn]ama (?:lengkap|penuh):?|[Nn]ama:|a[./]n\.?"
             rf"|[Bb]ernama) ({_NAME})",
             rf"\b(?:Pelanggan|Pasien|Pemohon|Nasabah|Karyawan|Siswa|Wali(?: murid)?)"
-            rf" ?: ?((?:I )?{_NAME})",
+            rf" ?: ?((?:I |(?:Hj?|Drs?|Ir)\. )?{_NAME})",
         ),
     ),
     "vi": (
@@ -346,11 +355,12 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     ),
     "ta": (
         GuardedPattern(
-            "பெயர்|வணக்கம்|நான் |திரு|நன்றி|டாக்டர்|வாடிக்கையாளர்|நோயாளி|அன்புள்ள",
+            "அக்கா|அண்ணா|சார்|மேடம்|பெயர்|வணக்கம்|நான் |திரு|நன்றி|டாக்டர்|வாடிக்கையாளர்|நோயாளி|அன்புள்ள",
             rf"(?:என்(?:னுடைய)? பெயர்|(?:[஀-௿]{{2,12}} )?பெயர்[:：]|(?:வாடிக்கையாளர்|நோயாளி|பெறுநர்|அனுப்புநர்)[:：]"
             rf"|(?<![஀-௿])(?:திருமதி|திரு|செல்வி|டாக்டர்|ஆசிரியர்)\.?) ?({_TA_NAME})",
             rf"(?:வணக்கம்|நன்றி|அன்புள்ள) ({_TA_WORD}(?: {_TA_WORD})?)(?=[,!.])",
-            rf"நான் ({_TA_WORD}(?: {_TA_WORD})?)(?= பேசுகிறேன்|,)",
+            rf"(?:^|[.!?,] )({_TA_WORD})(?= (?:அக்கா|அண்ணா|சார்|மேடம்|அம்மா|ஐயா|தம்பி)(?![஀-௿]))",
+            rf"நான் ({_TA_WORD}(?: {_TA_WORD})?)(?= பேசுகிறேன்)",
         ),
     ),
     "zh": (

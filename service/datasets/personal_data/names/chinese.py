@@ -24,7 +24,7 @@ FAMILY: Final = rf"(?:欧阳|歐陽|司马|司馬|上官|诸葛|諸葛|皇甫|�
 TITLE: Final = r"(?:先生|女士|小姐|老师|老師|经理|經理|太太|同学|同學|医生|醫生|教授|主任)"
 """Titles after a Chinese name."""
 _ROLE: Final = (
-    "客[户戶人]|买家|買家|卖家|賣家|顾客|顧客|用户|用戶|患者|病人|员工|員工|职员|職員|同事|老师|老師|学生|學生|会员|會員|快递员|快遞員|外卖员|司机|司機"
+    "客[户戶人]|[专專][员員]|[业業][务務][员員]?|助理|秘[书書]|主任|[组組队隊里村][长長]|工程[师師]|[会會][计計]|[護护]理[師师]|社工|醫師|管家|保姆|买家|買家|卖家|賣家|顾客|顧客|用户|用戶|患者|病人|员工|員工|职员|職員|同事|老师|老師|学生|學生|会员|會員|快递员|快遞員|外卖员|司机|司機"
     "|保安|护士|護士|医生|醫生|律师|律師|经理|經理|主管|客服|店长|店長|房东|房東|租客|业主|業主|室友|邻居|鄰居|朋友|同学|同學"
     "|(?:报案|報案|申请|申請|当事|當事|联系|聯絡|聯繫|负责|負責|委托|委託|担保|擔保|借款|投保|被保险|被保險|受益|经办|經辦|承办|承辦"
     "|法定代表|收件|寄件|收货|收貨|发件|投诉|投訴|代理|推荐|推薦|监护|監護)人|原告|被告|代表|本人|户主|戶主"
@@ -58,8 +58,8 @@ _FEW_CHARS: Final = 2  # of a name that is also a word as often as not
 _ACTS: Final = re.compile(_DOES)
 _ENDS: Final = re.compile(rf"(?![一-龥])|{_NEXT}")
 _TITLED: Final = re.compile(
-    r"(?:(?<![一-龥])|(?<=[约約找请請给給跟问問让讓见見谢謝感帮幫是叫])|(?<=[您你]好)|(?<=收件人))"
-    rf"(?!向|和|于|任|全|应){FAMILY}(?=(?:{TITLE}|律[师師]|师傅|師傅|阿姨|叔叔)(?![们們妹]))"
+    r"(?:(?<![一-龥])|(?<=[约約找请請给給跟问問让讓见見谢謝感帮幫是叫交告])|(?<=[您你]好)|(?<=收件人))"
+    rf"(?!向|和|于|任|全|应){FAMILY}(?=(?:{TITLE}|律[师師]|师傅|師傅|阿姨|叔叔|太(?![一-龥]))(?![们們妹]))"
     rf"|(?<![一-龥])[小老](?!米|马|馬|白|黄|黃|高|龙|龍|万|田|乔|石|牛|熊|金|梅|尚|向|包|祝|明|时|童|管|池)"
     rf"[{FAMILIES}](?=[，,、。！!：:\s在]|$)"
 )
@@ -71,7 +71,7 @@ def signs() -> str:
     family, given = f"[{FAMILIES}]", "".join(sorted(_characters("given")))
     return (
         rf"{family}[{given}]{{2}}|{family}[{given}](?:{_DOES})"
-        rf"|{family}(?:{TITLE}|律|师|師|阿姨|叔叔)|[小老]{family}"
+        rf"|{family}(?:{TITLE}|律|师|師|阿姨|叔叔|太)|[小老]{family}"
         rf"|(?:{_ROLE})(?:[是叫为為：:\s（(]\s?)?{family}|{_CLOSE.pattern}\s+{family}"
     )
 
@@ -83,7 +83,11 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
         size = _given_chars(text, match.end(2), family, near_role=role is not None)
         if not size and role and _LABELED.search(role) and _WORD_END.match(text, match.end()):
             # After a label, any characters are a given name.
-            size = len(given) if len(given) > 1 and not _is_word(family + given) else 0
+            size = (
+                len(given)
+                if len(family + given) > _FEW_CHARS and not _is_word(family + given)
+                else 0
+            )
         if size:
             yield match.start(2), match.end(2) + size
     for match in _TITLED.finditer(text):

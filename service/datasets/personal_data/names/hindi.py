@@ -20,9 +20,9 @@ _AFTER: Final = frozenset({"को", "ने", "जी", "के", "की", "�
 
 # A given name alone, next to a word for persons or to what they do.
 _ALONE: Final = re.compile(
-    rf"(?<!{_LETTER})(?P<before>(?:मैं|नमस्ते|नमस्कार|हेलो|हैलो|प्रिय|धन्यवाद|शुक्रिया|श्री|श्रीमती|सुश्री|डॉ\.?|भाई|बहन|दोस्त|बेटा|बेटी|पति"
-    rf"|पत्नी|नाम),? )?({_LETTER}{{2,16}})(?= (?:जी|मैम|मैडम|सर|भैया|भाई|दीदी|को|ने|से|के (?:पास|साथ|लिए))(?!{_LETTER})"
-    rf"|(?P<after>[,।!]| (?:हूँ|हूं|बोल|है|और)|$))"
+    rf"(?<!{_LETTER})(?P<before>(?:मैं|नमस्ते|नमस्कार|हेलो|हैलो|प्रिय|धन्यवाद|शुक्रिया|श्री|श्रीमती|सुश्री|डॉ\.?|भाई|बहन|दोस्त|बेट[ाीे]|पति"
+    rf"|पत्नी|माँ|पिता|नाम|मरीज|ग्राहक),? )?({_LETTER}{{2,16}})(?!{_LETTER})"
+    rf"(?P<after> (?:जी|मैम|मैडम|सर|भैया|भाई|दीदी|को|ने|से|के (?:पास|साथ|लिए|नाम))(?!{_LETTER}))?"
 )
 
 
@@ -35,7 +35,7 @@ def signs() -> str:
 def find_names(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of Hindi names: `text[start:end]`."""
     for match in _ALONE.finditer(text):
-        if match[2] in listed("hindi", "given") and (match["before"] or match["after"] is None):
+        if match[2] in listed("hindi", "given") and (match["before"] or match["after"]):
             yield match.span(2)
     for run in _RUN.finditer(text):
         words, start, at = run.group().split(" "), run.start(), 0

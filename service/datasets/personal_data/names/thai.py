@@ -14,9 +14,7 @@ from typing import Final
 
 from service.datasets.personal_data.names.word_lists import listed
 
-SIGNS: Final = (
-    "[ก-๙]{2} {1,2}[ก-๙]{3}|คุณ|นาง|นาย|พี่|น้อง|ชื่อ|โดย|ทีมงาน|หมอ|ครู|อาจารย์|ป้า|ลุง|ช่าง|ผู้|แอดมิน"
-)
+SIGNS: Final = "[ก-๙]{2} {1,2}[ก-๙]{3}|คุณ|นาง|นาย|พี่|น้อง|ชื่อ|โดย|ทีมงาน|หมอ|ครู|อาจารย์|ป้า|ลุง|ช่าง|ผู้|แอดมิน|(?:แม่|พ่อ|ผู้ปกครอง|เพื่อน|แฟน|ลูก)ของ"
 """Two Thai words with a space between them, or a title."""
 _PAIR: Final = re.compile(r"(?<![ก-๙])([ก-๙]{2,28}) {1,2}(?=([ก-๙]{3,28}))")
 # Words that are written before a given name without a space.
@@ -37,7 +35,7 @@ _NEXT: Final = re.compile(r"เป็น|ค่ะ|ครับ|คะ|นะ|�
 _LEAST_CHARS: Final = 4
 # A given name alone counts after a title, if a space or one of these words follows.
 _SINGLE: Final = re.compile(
-    r"(คุณ(?<!ขอบคุณ)|นางสาว|นาย|นาง|พี่|น้อง|ชื่อ|โดย|หมอ|ครู|อาจารย์|ป้า|ลุง|ช่าง|ทีมงาน:|,) ?([ก-๙]{2,28})"
+    r"(คุณ(?<!ขอบคุณ)|นางสาว|นาย|นาง|พี่|น้อง|ชื่อ|โดย|หมอ|ครู|อาจารย์|ป้า|ลุง|ช่าง|ทีมงาน:|,|(?:แม่|พ่อ|ผู้ปกครอง|เพื่อน|แฟน|ลูก)ของ) ?([ก-๙]{2,28})"
     r"(?: {1,2}(?=([ก-๙]{4,28})))?"
 )
 # Any word is a name after "my name is", after a greeting, or between a title and a particle.
@@ -62,9 +60,12 @@ _PLACE: Final = re.compile(
 )
 _LEAST_CALLED: Final = 3
 _BEFORE_CHARS: Final = 24
-_NICKNAME: Final = frozenset({"พี่", "น้อง", "หมอ", "ครู", "ป้า", "ลุง", "ช่าง"})
+_FAMILIAR: Final = frozenset(
+    ("พี่", "น้อง", "คุณ", *(f"{who}ของ" for who in ("แม่", "พ่อ", "เพื่อน", "แฟน", "ลูก")))
+)
+_NICKNAME: Final = frozenset(("พี่", "น้อง", "หมอ", "ครู", "ป้า", "ลุง", "ช่าง"))
 _THEN: Final = re.compile(
-    r"เป็น|ค่ะ|ครับ|คะ|นะ|สั่ง|โทร|ติดต่อ|ต้องการ|ขอ|แจ้ง|ยัง|ไม่|ได้|จะ|ตอบ|บอก|ส่ง|มา|ฝาก|ลา(?!ย)|นัด|อยู่|ไป|ทำ|รับ|สอน|ตรวจ|ที่|ช่วย|เข้า|ซื้อ|ฝ่าย|แผนก|จาก|หน่อย"
+    r"เป็น|ค่ะ|ครับ|คะ|นะ|สั่ง|โทร|ติดต่อ|ต้องการ|ขอ|แจ้ง|ยัง|ไม่|ได้|จะ|ตอบ|บอก|ส่ง|มา|ฝาก|ลา(?!ย)|นัด|อยู่|ไป|ทำ|รับ|สอน|ตรวจ|ที่|ช่วย|เข้า|ซื้อ|ด้วย|แล้ว|และ|กับ|ว่า|เลย|ก็|คือ|ให้|ของ|ถึง|เมื่อ|ตอน|กำลัง|เพิ่ง|ต้อง|เคย|เขียน|พูด|ถาม|เซ็น|โอน|จ่าย|สมัคร|ลงชื่อ|กลับ|ตาม|หรือ|ฝ่าย|แผนก|จาก|หน่อย"
 )
 
 
@@ -89,19 +90,23 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
         elif called[1][:size] not in _words():
             yield called.start(1), called.start(1) + size
     for single in _SINGLE.finditer(text):
-        given = _given_part(single[2], nickname=single[1] in _NICKNAME)
+        familiar = single[1] in _FAMILIAR
+        given = _given_part(
+            single[2], nickname=familiar or single[1] in _NICKNAME, familiar=familiar
+        )
         full = given == single[2] and single[3] and _family_part(single[3])
         if given and not full:
             yield single.start(2), single.start(2) + len(given)
 
 
-def _given_part(word: str, *, nickname: bool) -> str:
+def _given_part(word: str, *, nickname: bool, familiar: bool = True) -> str:
     """Return the listed given name with which a word after a title starts, or nothing."""
     for size in range(len(word), 1, -1):
         ends = size == len(word) or _THEN.match(word, size)
         if ends and (
             (size >= _LEAST_CHARS and word[:size] in listed("thai", "given"))
             or (nickname and word[:size] in listed("thai", "nicknames"))
+            or (familiar and word[:size] in listed("thai", "nickname_words"))
         ):
             return word[:size]
     return ""

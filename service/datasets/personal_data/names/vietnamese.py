@@ -72,7 +72,7 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
         words = called[2].split(" ")
         before = text[max(called.start() - _BEFORE_CHARS, 0) : called.start()]
         if (
-            listed("vietnamese", "given").issuperset(words)
+            (called[0][:2].lower() == "bé" or listed("vietnamese", "given").issuperset(words))
             and _NOT_TITLED.isdisjoint(words[:1])
             and called[2] not in _COUNTRIES
             and (called["is"] or called[2] not in listed("vietnamese", "not_alone"))
