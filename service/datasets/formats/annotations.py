@@ -239,11 +239,10 @@ def argilla_flat(value: Row) -> Iterator[Row]:
 
 # Answers that were compared or rated
 
-
 # Chatbot Arena, its competition on Kaggle, PKU-SafeRLHF, SHP, HelpSteer, WebGPT and StackExchange
 # name two answers alike but for their ends.
 _SIDE: Final = re.compile(
-    r"(.*(?:conversation|response|answer|completion|output|summary|reply|text|ref)[_ ]?)([ab012jk])",
+    r"(.*(?:conversation|response|answer|completion|output|summary|reply|ref)[_ ]?)([ab012jk])",
     re.IGNORECASE,
 )
 _SIDES: Final = (("a", "b"), ("0", "1"), ("1", "2"), ("j", "k"))
@@ -285,7 +284,8 @@ def _first_is_better(value: Row, sides: tuple[str, str]) -> float | None:
     judge = next((name for name in _JUDGES if name in named), None)
     if judge is None:
         scores = [seconds(named.get(f"score_{side}")) for side in sides]
-        return 1 if sides[0] == "j" else None if None in scores else scores[0] - scores[1]
+        given = [score for score in scores if score is not None]
+        return 1 if sides[0] == "j" else given[0] - given[1] if len(given) == 2 else None
     judged = str(named[judge]).casefold()
     if str(named.get("winner_tie")).casefold() in ("1", "1.0", "true"):
         return 0

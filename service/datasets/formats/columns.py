@@ -99,17 +99,25 @@ def unfold(records: Iterator[Record], options: FormatOptions) -> Unfolded:
         return Unfolded(whole, False)
     if len(first) == 1 and (rows := _rows_of_document(value, options)):
         return unfold((Record(first[0].line, row) for row in rows), options)._replace(changed=True)
+    found = _inner_rows(first, whole, options)
+    return Unfolded(whole if found is None else found, found is not None)
+
+
+def _inner_rows(
+    first: list[Record], records: Iterator[Record], options: FormatOptions
+) -> Iterator[Record] | None:
+    """Return the rows inside objects, or None if the objects are the rows."""
+    value = first[0].value
     if value.keys() <= _VIEWER_FIELDS and isinstance(value.get("row"), dict):
-        return Unfolded(_map_values(whole, _unwrap_viewer_row), True)
+        return _map_values(records, _unwrap_viewer_row)
     if _holds_transcripts(value, options):
-        return Unfolded(_map_values(whole, _convert_transcript), True)
+        return _map_values(records, _convert_transcript)
     if forms_shape(list(value), options) and _is_row(value, options):
-        return Unfolded(whole, False)
+        return None
     if (lifted := _lifted(value)) is not value and forms_shape(list(lifted), options):
-        return Unfolded(_map_values(whole, _lifted), True)
-    if len([row for one in first for row in _rows_inside(one.value, options)]) > 1:
-        return Unfolded(_all_rows_inside(whole, options), True)
-    return Unfolded(whole, False)
+        return _map_values(records, _lifted)
+    inside = [row for one in first for row in _rows_inside(one.value, options)]
+    return _all_rows_inside(records, options) if len(inside) > 1 else None
 
 
 def _holds_transcripts(value: dict[str, Any], options: FormatOptions) -> bool:
@@ -180,9 +188,8 @@ def _chats(
         return read_messages(records, options.roles)
     if is_tree_message(first[0].value):
         return join_trees(records)
-    is_known = _is_row(values[0], options) and _has_answers(
-        values, options
-    )  # and no export of an unknown tool
+    # A row is no export of an unknown tool.
+    is_known = _is_row(values[0], options) and _has_answers(values, options)
     if any(chats_inside(value, options.roles, is_known=is_known) for value in values):
         return _chats_inside(records, options, is_known=is_known)
     return None if is_known else join_messages(values, records, assistants(options.roles))
@@ -291,13 +298,6 @@ def _rows_of_document(value: Row, options: FormatOptions) -> list[Any]:
     arrays = {
         name: c for name, c in value.items() if isinstance(c, list) and c and isinstance(c[0], dict)
     }
-    if not arrays:  # the rows can be in an object, beside those with facts about them
-        below = [
-            rows
-            for one in columns
-            if isinstance(one, dict) and (rows := _rows_of_document(one, options))
-        ]
-        return below[0] if len(below) == 1 else []
     rows = next(iter(arrays.values()), [])
     return rows if len(arrays) == 1 and not are_turns(rows) else []
 
@@ -318,15 +318,20 @@ def _all_rows_inside(records: Iterable[Record], options: FormatOptions) -> Itera
             yield from _records_of(_rows_inside(record.value, options), record)
 
 
+def _says_something(value: Any) -> bool:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return isinstance(value, str) or any(map(_says_something, inside))
+
+
 def _rows_inside(value: Any, options: FormatOptions, depth: int = _MAX_DEPTH) -> list[Row]:
     """Return the rows anywhere in a value: objects that form a shape, and questions as keys."""
     if isinstance(value, dict):
         if (export := find_export(value)) is not None:
             return list(export(value) or ())
         found = find_shape(value, options, lambda _: True)
-        if found is not None and found[0] == "prompt_completion":
-            texts = [value[found[1][name]] for name in ("prompt", "completion")]
-            return [value] if all(isinstance(text, str) for text in texts) else []
+        is_row = found is not None and _is_row(value, options)
+        if found is not None and is_row and found[0] not in ("text", "reinforcement"):
+            return [value] if all(map(_says_something, map(value.get, found[1].values()))) else []
         talks = value.get("conversations", value.get("dialogues"))
         if isinstance(talks, list) and all(
             isinstance(one, list) and are_plain(one) for one in talks

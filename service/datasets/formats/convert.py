@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import tempfile
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,9 +43,9 @@ from service.datasets.formats.documents import (
     extract_text,
     page_kind,
 )
+from service.datasets.formats.faq_texts import find_pairs
 from service.datasets.formats.json_records import read_json, read_jsonl
 from service.datasets.formats.mailboxes import is_mailbox, read_mailbox
-from service.datasets.formats.faq_texts import find_pairs
 from service.datasets.formats.markup_values import database_rows, page_value, structured_values
 from service.datasets.formats.options import (
     Container,
@@ -115,8 +114,7 @@ def open_source(path: Path, work: Path, options: FormatOptions, log: IssueLog) -
     """
     unpacked = unpack_source(path, work, options, log)
     opened = open_container(unpacked.path, work, options, log)
-    sample = sample_records(read_records(opened, options, log), opened.container, options)
-    meaning = interpret_columns(sample, options, log)
+    meaning = _interpret(opened, options, log)
     log_unused(meaning, log)
     facts = SourceFacts(
         bytes=path.stat().st_size,
@@ -132,6 +130,11 @@ def open_source(path: Path, work: Path, options: FormatOptions, log: IssueLog) -
     text = opened.path if is_already_canonical(opened, meaning, options) else None
     rows = (to_source_row(record, meaning, options) for record in meaning.records)
     return Source(facts, rows, text)
+
+
+def _interpret(opened: OpenedFile, options: FormatOptions, log: IssueLog) -> ColumnMeaning:
+    sample = sample_records(read_records(opened, options, log), opened.container, options)
+    return interpret_columns(sample, options, log)
 
 
 def unpack_source(path: Path, work: Path, options: FormatOptions, log: IssueLog) -> Unpacked:
@@ -177,9 +180,7 @@ def _join_members(
         folder.mkdir()
         try:
             opened = open_container(path, folder, options, own)
-            records = read_records(opened, options, own)
-            sample = sample_records(records, opened.container, options)
-            found[name] = interpret_columns(sample, options, own), own
+            found[name] = _interpret(opened, options, own), own
         except DatasetError as e:
             error = e if e.issue.code not in ("unknown_columns", "unknown_format") else error
     if not found:
@@ -276,10 +277,8 @@ def _opened_value(value: Any, work: Path, encoding: str | None = None) -> Opened
 
 def _has_rows(opened: OpenedFile, options: FormatOptions) -> bool:
     """Return whether an XML or YAML document has rows, or something that the user must say."""
-    log = IssueLog(0)
     try:
-        sample = sample_records(read_records(opened, options, log), "json", options)
-        interpret_columns(sample, options, log)
+        _interpret(opened, options, IssueLog(0))
     except DatasetError as error:
         return error.issue.code not in ("unknown_columns", "not_an_object")
     return True

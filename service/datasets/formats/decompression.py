@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import errno
+import gzip
 import json
 import lzma
 import re
@@ -86,25 +87,7 @@ def unpacks_too_much(limit: int, options: FormatOptions) -> DatasetError:
 
 
 def _gunzip(source: BinaryIO) -> Iterator[bytes]:
-    """Decompress all members of a gzip file. Zeros after the last one are padding."""
-    member, whole, data = zlib.decompressobj(wbits=31), True, b""
-    while data or (data := source.read(BLOCK)):
-        if whole and not data.strip(b"\0"):
-            data = b""
-            continue
-        block = member.decompress(data, BLOCK)
-        if block:
-            yield block
-        whole = member.eof
-        data = member.unused_data if whole else member.unconsumed_tail
-        if whole:
-            member = zlib.decompressobj(wbits=31)
-    while not whole:
-        block = member.decompress(b"", BLOCK)
-        whole = member.eof
-        if not block and not whole:
-            raise EOFError
-        yield block
+    return iter(partial(gzip.GzipFile(fileobj=source).read, BLOCK), b"")
 
 
 def _unzstd(source: BinaryIO) -> Iterator[bytes]:
@@ -176,7 +159,8 @@ _MAX_LISTED = 10
 _PHRASES = re.compile(r"_usersays_[\w-]+\.json\Z")
 _SLACK_DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.json")
 # The conversations in the exports of ChatGPT (large ones are in several files) and claude.ai, of
-# Messenger and Instagram, of WhatsApp, and of Anki, the newest first. Their other files hold accounts, settings and pictures.
+# Messenger and Instagram, of WhatsApp, and of Anki, the newest first. Their other files hold
+# accounts, settings and pictures.
 _PART = re.compile(r"(?:conversations(?:-\d+)?|message_\d+)\.json")
 _CONVERSATIONS = (
     _PART,

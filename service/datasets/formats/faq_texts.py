@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.shapes import usual_names
 from service.datasets.formats.table_layout import NumberedRow, find_layout, forms_shape
-from service.datasets.formats.turn_forms import is_question
+from service.datasets.formats.turn_forms import is_question, role_named
 from service.datasets.passages import html_text
 
 Row = dict[str, Any]
@@ -23,6 +23,7 @@ Row = dict[str, Any]
 _LEAST_SHARE: Final = 0.5  # of the text that is questions and answers
 _LEAST_QUESTIONS: Final = 0.6  # of the headings of a level
 _SAMPLE_ROWS: Final = 25
+_PARTS: Final = 100  # of an answer that have headings
 _PARAGRAPHS: Final = 3  # of a question with its answer, so that a story stays a text
 _MARKED_PARAGRAPHS: Final = 8  # if each question has a number, a bullet or emphasis
 
@@ -36,22 +37,29 @@ def _names(field: str) -> str:
 
 
 _LABEL: Final = re.compile(
-    rf"[\s>#*_•-]*(?:\d{{1,3}}[.)]\s*)?[\[【*_]*"
+    rf"[\s>#*_•-]*+(?:\d{{1,3}}[.)]\s*+)?[\[【*_]*+"
     rf"(?:(?P<asks>{_names('prompt')})|{_names('completion')})\s?\d*[*_]*"
     r"(?:[\]】]\s*[:：]?|\s?[:：.．])[*_]*(?:\s+|(?<=[:：\]】*]))(?P<text>.*)",
     re.IGNORECASE,
 )
-_HEADING: Final = re.compile(r"(#{1,6}|={1,6})[^\S\n]+(.*?)[\s#=]*(?:\{#[^{}]*\})?\s*")
+_SPEAKER: Final = re.compile(
+    r"(?:#{1,6} +[^\w\n]*(?P<head>[\w -]{2,20}?)(?: said)?:?"
+    r"|(?:\*\*|__)(?P<name>[\w -]{2,20}?)(?: said)?(?::\s*(?:\*\*|__)|(?:\*\*|__)\s*:)"
+    r"(?P<text>.*))\s*"
+)
+_HEADING: Final = re.compile(
+    r"(#{1,6}|={1,6})[ \t]+([^\n]{0,400}?)[\s#=]{0,9}(?:\{#[\w-]{1,99}\})?"
+)
 _UNDERLINE: Final = re.compile(r"(?:={3,}|-{3,})\s*")
 _FENCE: Final = re.compile(r"\s*(?:```|~~~)")
-_RULE: Final = re.compile(
-    r"\s*(?:-{3,}|\*{3,}|_{3,}|\[[^\]]*\]\(#[^)]*\))\s*"
-)  # or a link to the top
-_BULLET: Final = re.compile(r"[\s>*_•-]*(?:\(?\d{1,3}[.):、]\s*)?[*_]*")
+# Or a link to the top.
+_RULE: Final = re.compile(r"\s*+(?:-{3,}+|(?:\* ?){3,}+|_{3,}+|\[[^\]]{0,99}\]\(#[^)]{0,99}\))\s*")
+_BULLET: Final = re.compile(r"[\s>*_•-]*+(?:\(?\d{1,3}[.):、]\s*+)?[*_]*+")
 _MARKED: Final = re.compile(r"\s*(?:[>*_•-]|\(?\d)")
 _FAQ: Final = re.compile(
-    r"\bf\.?a\.?q|frequently asked|questions|常见问题|常見問題|よくある|자주 묻는|คำถามที่พบบ่อย|thường gặp"
-    r"|pertanyaan|soalan lazim|häufig|frecuentes|frequentes|domande|вопросы|الأسئلة|प्रश्न",
+    r"\bf\.?a\.?q|frequently asked|questions|häufig|frecuentes|frequentes|domande"
+    r"|pertanyaan|soalan lazim|thường gặp|вопросы|الأسئلة|प्रश्न|คำถามที่พบบ่อย"
+    r"|常见问题|常見問題|よくある|자주 묻는",
     re.IGNORECASE,
 )
 _TITLE: Final = re.compile(r"[^\d\s|>*•-][^\d\n|]{0,50}[^\d\s.!?。！？…:,;|)]")
@@ -60,11 +68,13 @@ _TITLE: Final = re.compile(r"[^\d\s|>*•-][^\d\n|]{0,50}[^\d\s.!?。！？…:,
 def find_pairs(text: str) -> list[Row]:
     """Return the questions and answers of a text as rows, or [] if it is another text."""
     lines = re.sub(
-        r"\s*<summary[^>]*>(.*?)</summary>\s*|</?details[^>]*>",
+        r"<summary[^>]{0,99}>(.{0,999}?)</summary>|</?details[^>]{0,99}>",
         lambda found: f"\n###### {html_text(found[1])}\n" if found[1] else "",
         text.replace("\r\n", "\n"),
         flags=re.DOTALL,
     ).split("\n")
+    if turns := _spoken(lines):
+        return [{"messages": turns}]
     for find in (_labeled, _headed, _asked):
         pairs = [(_plain(one), _clean(other)) for one, other in find(lines)]
         pairs = [pair for pair in pairs if all(pair)]
@@ -106,6 +116,23 @@ def _clean(text: str) -> str:
     return "\n".join([*lines[:1], *(one[indent:] for one in lines[1:])]).strip()
 
 
+def _spoken(lines: list[str]) -> list[Row]:
+    """Return the turns of a conversation whose speakers are headings or emphasized, or []."""
+    turns: list[Row] = []
+    for line in lines:
+        found = _SPEAKER.fullmatch(line)
+        name = (found["head"] or found["name"]).casefold().strip() if found else ""
+        role = "user" if name == "you" else role_named(name)
+        if found is not None and role is not None:
+            turns.append({"role": role, "content": found["text"] or ""})
+        elif turns and not _RULE.fullmatch(line):
+            turns[-1]["content"] += f"\n{line}"
+        elif line.strip() and not _HEADING.fullmatch(line):
+            return []
+    turns = [turn | {"content": turn["content"].strip()} for turn in turns]
+    return turns if {"user", "assistant"} <= {turn["role"] for turn in turns} else []
+
+
 def _labeled(lines: list[str]) -> Iterator[tuple[str, str]]:
     """Yield the questions and answers after labels such as “Q:” and “Answer 1:”."""
     parts: list[tuple[bool | None, list[str]]] = []
@@ -117,21 +144,21 @@ def _labeled(lines: list[str]) -> Iterator[tuple[str, str]]:
         elif parts:
             parts[-1][1].append(line)
     asked = sum(kind is True for kind, _ in parts)
-    pairs = [
-        ("\n".join(one).strip(), _without_title("\n".join(other), is_last=at == len(parts) - 2))
-        for at, ((asks, one), (follows, other)) in enumerate(zip(parts, parts[1:], strict=False))
-        if asks and follows is False
-    ]
+    pairs = []
+    for (asks, question), (follows, answer) in itertools.pairwise(parts):
+        if asks and follows is False:
+            text = "\n".join(answer).strip()
+            before, _, last = text.rpartition("\n\n")
+            is_title = before and answer is not parts[-1][1] and _TITLE.fullmatch(last)
+            pairs.append(("\n".join(question).strip(), before if is_title else text))
     above = sum(map(len, itertools.takewhile(lambda line: not _LABEL.fullmatch(line), lines)))
     below = sum(len(line) for _, text in parts for line in text)
-    if len(pairs) * 4 >= asked * 3 and above <= below and (len(pairs) > 1 or parts[0][0]):
+    if (
+        len(pairs) * 4 >= asked * 3
+        and above <= below
+        and (len(pairs) > 1 or (pairs and parts[0][0]))
+    ):
         yield from pairs
-
-
-def _without_title(text: str, *, is_last: bool) -> str:
-    """Return an answer without the title of the next section at its end."""
-    before, _, last = text.strip().rpartition("\n\n")
-    return before if before and not is_last and _TITLE.fullmatch(last) else text
 
 
 class _Section(NamedTuple):
@@ -169,14 +196,14 @@ def _headed(lines: list[str]) -> Iterator[tuple[str, str]]:
             if not are_marked or len(asked) < 2 or level == 1:
                 continue
             questions = asked
-        for one in questions:
-            at = next(at for at, other in enumerate(sections) if other is one)
-            below = list(one.lines)
-            for other in sections[at + 1 :]:
-                if other.level <= level:
-                    break
-                below += [other.title, *other.lines]
-            yield one.title, "\n".join(below)
+        titles = {id(one) for one in questions}
+        for at, one in enumerate(sections):
+            if id(one) not in titles:
+                continue
+            after = sections[at + 1 : at + _PARTS]
+            end = next((n for n, other in enumerate(after) if other.level <= level), len(after))
+            below = [line for other in after[:end] for line in (other.title, *other.lines)]
+            yield one.title, "\n".join([*one.lines, *below])
         return
 
 
@@ -184,9 +211,10 @@ def _asked(lines: list[str]) -> Iterator[tuple[str, str]]:
     """Yield questions that are lines of their own, and the paragraphs after each."""
     lines = [line for line in lines if not _HEADING.fullmatch(line)]
     has_blanks = any(not line.strip() for line in lines[1:-1])
-    paragraphs = sum(bool(b.strip()) and not a.strip() for a, b in zip(["", *lines], lines))
+    paragraphs = 0
     found: list[tuple[str, list[str]]] = []
-    for before, line in zip(["", *lines], lines, strict=False):
+    for before, line in itertools.pairwise(["", *lines]):
+        paragraphs += bool(line.strip()) and not before.strip()
         if is_question(line) and not (has_blanks and before.strip()):
             found.append((line, []))
         elif found:

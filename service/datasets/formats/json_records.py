@@ -196,6 +196,7 @@ def _record(line: int, data: bytes) -> Record:
     value, issue = parse(data)
     if issue is not None and (b"//" in data or b"," in data):
         tidy = _LOOSE.sub(lambda found: found[0] if found[0][:1] == b'"' else b"", data)
+        tidy = tidy.rstrip().removesuffix(b",")
         if tidy != data:
             value, again = parse(tidy)
             issue = issue if again is not None else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import csv
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from typing import Any, Final
 import yaml
 
 from service.datasets.checks.issues import refuse
+from service.datasets.formats.chat_apps import at_path, objects
 from service.datasets.formats.chat_texts import text_chat
 from service.datasets.formats.csv_records import is_clearly_table
 from service.datasets.formats.detect import XML, YAML, other_text
@@ -20,22 +21,16 @@ from service.datasets.formats.faq_texts import find_pairs, table_rows
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.table_layout import forms_shape
 from service.datasets.passages import html_text
-from service.datasets.rows.lines import UTF8_BOM
+from service.datasets.rows.lines import UTF8_BOM, parse
 
 Row = dict[str, Any]
 
 _HEAD_BYTES: Final = 64 * 1024
 _MAX_BYTES: Final = 16 * 1024**2
 _MAX_YAML_BYTES: Final = 4 * 1024**2
-_MAX_VALUES: Final = 2_000_000  # of a YAML document, whose aliases can multiply
-_LINKED: Final = re.compile(r"<script[^>]*ld\+json[^>]*>(.*?)</script>", re.DOTALL | re.IGNORECASE)
+_ALIAS: Final = re.compile(r"^[^#\n\"']{0,200}[:,\[-] *\*\w", re.MULTILINE)
 # What a page shows as a question: a term, the title of a part that folds, or by its class.
-_ASKED: Final = re.compile(
-    r"<(?:dt|summary)\b[^>]*>|<\w+\s[^>]*?\b(?:class|itemprop)\s*=\s*[\"']?[^\"'>]*?"
-    r"(?<![a-z])(?:question|name(?=[\"']))(?![a-z])[^>]*>",
-    re.IGNORECASE,
-)
-_FOOTER: Final = re.compile(r"<footer\b.*?</footer>", re.DOTALL | re.IGNORECASE)
+_ASKS: Final = re.compile(r"(?<![a-z])question(?![a-z])|^name$", re.IGNORECASE)
 _MAYBE_YAML: Final = re.compile(
     rb"(?:(?:---|#|%).*\n|\s)*+(?:- ?)*(?:[\"']?\w[^:\n,\t]{0,80}:(?:[ \r].*)?\n|- )"
 )
@@ -57,7 +52,10 @@ def structured_values(path: Path) -> Iterator[tuple[str | None, Any]]:
     kind, data = other_text(head), path.read_bytes().removeprefix(UTF8_BOM)
     text = data.decode("utf-8", "replace")
     if kind == XML:
-        yield kind, xml_value(data.lstrip())
+        value = xml_value(data.lstrip())
+        yield kind, value
+        if value is None:  # a part of a page
+            yield None, page_value(text)
     elif text.startswith("#separator:"):
         yield None, cards(text)
     elif text_chat(path) is None:
@@ -91,11 +89,9 @@ def _tag(element: Any) -> str:
 
 
 def _element_value(element: Any) -> Any:
-    from lxml import etree
-
     inside = [one for one in element if isinstance(one.tag, str)]
     if any((one.tail or "").strip() for one in inside) or (inside and _tag(inside[0]) in _PAGE):
-        return html_text(etree.tostring(element, encoding="unicode", with_tail=False))
+        return html_text(_source(element))
     text = "".join(element.itertext()).strip()
     found: Row = {key.rpartition("}")[2]: one for key, one in element.attrib.items()}
     if not inside:
@@ -124,108 +120,91 @@ class _Texts(yaml.CBaseLoader):
 
 
 def yaml_value(text: str) -> Any:
-    """Return the content of a YAML file, or None if it cannot be parsed."""
+    """Return the content of a YAML file, or None if it cannot be parsed or has aliases.
+
+    Aliases can multiply a small file into a huge value.
+    """
     try:
-        documents = list(yaml.load_all(text, _Texts))
-        left = _MAX_VALUES - sum(
-            1 for one in documents for _ in zip(_walk(one), range(_MAX_VALUES))
-        )
+        documents = [] if _ALIAS.search(text) else list(yaml.load_all(text, _Texts))
     except (yaml.YAMLError, RecursionError, ValueError):
-        return None
-    if left <= 0:
         return None
     return documents[0] if len(documents) == 1 else documents
 
 
-def _walk(value: Any) -> Iterator[Any]:
-    yield value
-    for one in (
-        value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    ):
-        yield from _walk(one)
-
-
 def page_value(page: str) -> Any:
     """Return the questions and answers of a page, in linked data, tables or texts, or []."""
-    from lxml import etree
-    from lxml.html import document_fromstring
+    from lxml import etree, html
 
-    for written in _LINKED.findall(page):
-        try:
-            value = json.loads(written)
-        except ValueError:
-            continue
-        parts = value if isinstance(value, list) else value.get("@graph", [value])
-        if faqs := [one for one in parts if isinstance(one, dict) and "mainEntity" in one]:
-            return faqs
-    page = _FOOTER.sub("", page)
-    text = html_text(_ASKED.sub("<h6>", page))
     try:
-        tables = list(document_fromstring(page.encode(), parser=_page_parser()).iter("table"))
+        tree = html.document_fromstring(page.encode(), parser=html.HTMLParser(encoding="utf-8"))
     except (etree.LxmlError, ValueError):
-        tables = []
-    tables = [one for one in tables if next(one.iterdescendants("table"), None) is None]
-    cells = [_cells(table) for table in tables]
-    if rows := [row for table in cells for row in table_rows(table)]:
+        return find_pairs(html_text(page))
+    for script in tree.iter("script"):
+        linked, _ = parse((script.text or "").encode())
+        parts = at_path(linked, "@graph") or (linked if isinstance(linked, list) else [linked])
+        if faqs := [one for one in objects(parts) if "mainEntity" in one]:
+            return faqs
+    for one in tree.iter("footer", "dt", "summary", "*"):
+        names = f"{one.get('itemprop', '')}\n{one.get('class', '')}".split("\n")
+        if one.tag == "footer":
+            one.clear(keep_tail=True)
+        elif one.tag in ("dt", "summary") or any(map(_ASKS.search, names)):
+            one.tag = "h6"
+    text = html_text(_source(tree))
+    tables = [_cells(one) for one in tree.iter("table") if one.find(".//table") is None]
+    if rows := [row for table in tables for row in table_rows(table)]:
         return rows
-    if len(cells) == 1 and max(map(len, cells[0]), default=0) > 1:
-        chars = sum(len(cell) for row in cells[0] for cell in row)
+    if len(tables) == 1 and max(map(len, tables[0]), default=0) > 1:
+        chars = sum(len(cell) for row in tables[0] for cell in row)
         if chars >= _LEAST_TABLE * len(re.sub(r"\s+", " ", text)):
-            return [dict(zip(cells[0][0], row, strict=False)) for row in cells[0][1:]]
+            return [dict(zip(tables[0][0], row, strict=False)) for row in tables[0][1:]]
     return find_pairs(text)
 
 
-def _page_parser() -> Any:
-    from lxml.html import HTMLParser
+def _source(element: Any) -> str:
+    from lxml import etree
 
-    return HTMLParser(encoding="utf-8", no_network=True)
+    return str(etree.tostring(element, encoding="unicode", with_tail=False, method="html"))
 
 
 def _cells(table: Any) -> list[list[str]]:
     """Return the texts of a table. A cell of several rows is repeated."""
-    from lxml import etree
-
     rows: list[list[str]] = []
-    held: dict[int, tuple[int, str]] = {}  # by column: the rows that are left, and the text
+    held: dict[int, list[str]] = {}  # by column: a text for each row that is left
     for row in table.iter("tr"):
         made: list[str] = []
         for cell in row.iter("td", "th"):
-            while held.get(len(made), (0, ""))[0]:
-                left, text = held[len(made)]
-                held[len(made)] = (left - 1, text)
-                made.append(text)
-            text = html_text(etree.tostring(cell, encoding="unicode", with_tail=False))
-            if (span := cell.get("rowspan", "1")).isdecimal() and int(span) > 1:
-                held[len(made)] = (int(span) - 1, text)
+            while held.get(len(made)):
+                made.append(held[len(made)].pop())
+            text, span = html_text(_source(cell)), cell.get("rowspan", "1")
+            held[len(made)] = [text] * (int(span) - 1) if span in _SPANS else []
             made.append(text)
         rows.append(made)
     return rows
 
 
+_SPANS: Final = frozenset(map(str, range(1, 1_000)))
+
+
 # Cards of Anki
 
-_NEEDED: Final = re.compile(r"\[sound:[^\]]*\]")
+_SOUND: Final = re.compile(r"\[sound:[^\]]*\]")
+_CARD_HEAD: Final = re.compile(r"^#([a-z ]+):([^\n\r]*)\r?\n", re.MULTILINE)
+_DELIMITERS: Final = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 
 
 def _card(fields: list[str]) -> Row:
-    asked, answer = (html_text(_NEEDED.sub("", one)) for one in fields[:2])
+    asked, answer = (html_text(_SOUND.sub("", one)) for one in fields[:2])
     return {"prompt": asked, "completion": answer}
 
 
 def cards(text: str) -> list[Row]:
     """Return the cards in a text that Anki exported, without their tags and decks."""
-    head = dict(re.findall(r"^#([\w ]+):(.*)$", text, re.MULTILINE))
-    named = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " ", "colon": ":"}
+    head = dict(_CARD_HEAD.findall(text))
     written = head.get("separator", "tab").strip()
-    delimiter = named.get(written.casefold(), written)
-    others = {
-        int(one) - 1 for key, one in head.items() if key.endswith("column") and one.isdecimal()
-    }
-    import csv
-    import io
-
-    body = "".join(one for one in io.StringIO(text, newline="") if not one.startswith("#"))
-    rows = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter)
+    delimiter = _DELIMITERS.get(written.casefold(), written)
+    others = {int(one) - 1 for name, one in head.items() if name.endswith("column")}
+    rows = csv.reader(_CARD_HEAD.sub("", text).strip().splitlines(True), delimiter=delimiter)
     kept = ([one for at, one in enumerate(row) if at not in others] for row in rows)
     return [_card(row) for row in kept if len(row) > 1]
 
@@ -240,11 +219,9 @@ def database_rows(path: Path) -> list[Row]:
         with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as base:
             base.execute("PRAGMA trusted_schema = OFF")
             base.row_factory = sqlite3.Row
-            tables = [
-                one[0]
-                for one in base.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            ]
-            if {"notes", "cards"} <= set(tables):
+            listed = base.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            tables = [one[0] for one in listed]
+            if {"notes", "cards"} <= {*tables}:
                 notes = base.execute("SELECT flds FROM notes")
                 rows = [_card(fields) for (one,) in notes if len(fields := one.split("\x1f")) > 1]
                 return [row for row in rows if all(row.values())]
@@ -257,8 +234,7 @@ def database_rows(path: Path) -> list[Row]:
                     found.append(cursor)
             if len(found) != 1:
                 raise refuse("document", kind=kind)
-            return [
-                {k: row[k] for k in row.keys() if not isinstance(row[k], bytes)} for row in found[0]
-            ]
+            rows = [dict(row) for row in found[0]]
+            return [{k: v for k, v in row.items() if not isinstance(v, bytes)} for row in rows]
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise refuse("document", kind=kind) from error

@@ -33,7 +33,7 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "prompt": (
         "prompt", "question", "query", "input", "instruction", "user", "q", "input_text", "inputs",
         "problem", "article", "description", "user message", "customer message",
-        "customer question", "question_text", "questiontext", "request_text",
+        "customer question", "question_text", "questiontext", "request_text", "user_input",
         "问题", "咨询", "問い合わせ", "問合せ", "문의",
         "問題", "提问", "質問", "입력", "질문", "คำถาม", "câu hỏi", "pertanyaan",
         "soalan", "प्रश्न", "frage", "pregunta", "pergunta", "domanda", "вопрос", "سؤال",

@@ -21,7 +21,8 @@ SPEAKERS = {
     "contact": "user", "consumer": "user", "lead": "user", "guest": "user", "caller": "user",
     "inbound": "user", "incoming": "user", "outbound": "assistant", "outgoing": "assistant",
     "agent": "assistant", "support": "assistant", "staff": "assistant", "operator": "assistant",
-    "manager": "assistant", "claude": "assistant", "copilot": "assistant", "admin": "assistant", "representative": "assistant", "employee": "assistant",
+    "manager": "assistant", "claude": "assistant", "copilot": "assistant",
+    "admin": "assistant", "representative": "assistant", "employee": "assistant",
     "用户": "user", "客户": "user", "顾客": "user", "客服": "assistant", "助手": "assistant",
     "ユーザー": "user", "お客様": "user", "オペレーター": "assistant", "アシスタント": "assistant",
     "사용자": "user", "고객": "user", "상담원": "assistant", "상담사": "assistant",
@@ -102,8 +103,8 @@ _PYTHON = re.compile(r"\s*(?:\[\s*)?\{\s*'")
 
 _LONGEST_QUESTION = 400
 _ASKS = re.compile(
-    r".*(?:[?？؟]|か。|(?:吗|呢)|(?:ไหม|มั้ย|อะไร|อย่างไร|ยังไง|เท่าไ\w+|ที่ไหน|เมื่อไ\w+|หรือไม่|หรือเปล่า|บ้าง|ใคร"
-    r"|กี่\w{1,8})(?:ครับ|คะ|ค่ะ)?)[*_\s\"”)]*"
+    r".*(?:[?？؟]|か。|吗|呢|(?:ไหม|มั้ย|อะไร|อย่างไร|ยังไง|เท่าไ\w+|ที่ไหน|เมื่อไ\w+|หรือไม่|หรือเปล่า"
+    r"|บ้าง|ใคร|กี่\w{1,8})(?:ครับ|คะ|ค่ะ)?)[*_\s\"”)]*"
 )
 
 Row = dict[str, Any]

@@ -77,6 +77,7 @@ def all_cases() -> tuple[Case, ...]:
     """All cases of all topics."""
     from tests.datasets.file_cases import (
         chat_exports,
+        documents,
         encodings,
         feedback,
         json_shapes,
@@ -88,6 +89,6 @@ def all_cases() -> tuple[Case, ...]:
 
     modules = (
         *(encodings, tables, json_shapes, tool_exports, chat_exports),
-        *(unnamed_tools, feedback, repairs),
+        *(unnamed_tools, documents, feedback, repairs),
     )
     return tuple(case for module in modules for case in module.cases())
