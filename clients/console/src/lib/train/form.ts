@@ -272,7 +272,5 @@ export function chooseFile(form: TrainForm, file: FileObject): void {
 /** The field of the form for the `param` of an error: `method.dpo.hyperparameters.beta` → `beta`. */
 export function fieldOf(param: string | null): string | null {
   if (!param) return null;
-  return param
-    .replace(/^method\.\w+\.(hyperparameters\.)?/, "")
-    .replace(/^hyperparameters\./, "");
+  return param.replace(/^method\.\w+\.(hyperparameters\.)?/, "").replace(/^hyperparameters\./, "");
 }
