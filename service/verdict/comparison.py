@@ -337,11 +337,9 @@ def pair_scores(
     return Pairs(differences, clusters, fmean(others) if others else 0.0, missing)
 
 
-def scores_of(
-    comparison: Comparison, metric: Metric, column: str, *, language: str | None = None
-) -> Scores:
-    """Return the scores of a column, of all rows or those of a language."""
-    rows = _rows(comparison, language)
+def scores_of(comparison: Comparison, metric: Metric, column: str) -> Scores:
+    """Return the scores of a column."""
+    rows = comparison.rows
     found = [(score_of(row, column, metric), row.cluster) for row in rows]
     kept = [(score, cluster) for score, cluster in found if score is not None]
     return Scores([score for score, _ in kept], [c for _, c in kept], len(rows) - len(kept))

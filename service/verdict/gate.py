@@ -94,16 +94,11 @@ class Condition:
         return bool(_OPERATORS[self.operator](measured, self.limit))
 
 
-def parse_gate(gate: Mapping[str, str], *, metrics: Iterable[str] = ()) -> list[Condition]:
-    """Read a gate. `metrics` are names of metrics allowed besides the built-in ones.
-
-    Raises:
-        GateInvalid: A key is unknown, or a condition is malformed.
-    """
+def parse_gate(gate: Mapping[str, str]) -> list[Condition]:
+    """Read a gate. Raises GateInvalid if a key is unknown, or a condition malformed."""
     if len(gate) > MAX_CONDITIONS:
         raise GateInvalid(None, f"A gate has at most {MAX_CONDITIONS} conditions.")
-    names = [*METRICS, *metrics]
-    return [_parse(key, text, names) for key, text in gate.items()]
+    return [_parse(key, text) for key, text in gate.items()]
 
 
 def apply_gate(gate: Iterable[Condition], figures: Mapping[str, float | str]) -> GateResult:
@@ -122,8 +117,8 @@ def describe_fault(
     return f"{key} is {shown}, not {condition}"
 
 
-def _parse(key: str, text: str, metrics: list[str]) -> Condition:
-    _require_known(key, metrics)
+def _parse(key: str, text: str) -> Condition:
+    _require_known(key)
     if key == PARITY:
         if text != "checked":
             raise GateInvalid(key, f"The condition of 'parity' is 'checked', not {_cut(text)}.")
@@ -138,10 +133,10 @@ def _parse(key: str, text: str, metrics: list[str]) -> Condition:
     return Condition(key, text, found[1], float(found[2]))
 
 
-def _require_known(key: str, metrics: list[str]) -> None:
-    gains = [f"{name}{suffix}" for name in metrics for suffix in (_GAIN, _GAIN_OVER_PROMPT)]
-    limits = [f"{name}{end}" for name in (GAIN, *metrics, *gains) for end in (_LOW, _HIGH)]
-    known = [PARITY, *COUNTED, *metrics, *gains, *limits]
+def _require_known(key: str) -> None:
+    gains = [f"{name}{suffix}" for name in METRICS for suffix in (_GAIN, _GAIN_OVER_PROMPT)]
+    limits = [f"{name}{end}" for name in (GAIN, *METRICS, *gains) for end in (_LOW, _HIGH)]
+    known = [PARITY, *COUNTED, *METRICS, *gains, *limits]
     if key in known:
         return
     close = get_close_matches(key[:_SHOWN_CHARS], known, n=1)
@@ -149,7 +144,7 @@ def _require_known(key: str, metrics: list[str]) -> None:
     raise GateInvalid(
         key,
         f"{_cut(key)} is not a condition of a gate.{hint} Use {', '.join([PARITY, *COUNTED])}, or "
-        f"a metric ({', '.join(metrics)}), which may end in '{_GAIN}' or '{_GAIN_OVER_PROMPT}'. "
+        f"a metric ({', '.join(METRICS)}), which may end in '{_GAIN}' or '{_GAIN_OVER_PROMPT}'. "
         f"'{GAIN}' and these may end in '{_LOW}' or '{_HIGH}'.",
     )
 

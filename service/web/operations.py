@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from inspect import Parameter, Signature
-from typing import Annotated, Any, ClassVar, Final, Generic, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, Protocol, Self, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, Field
@@ -36,13 +36,27 @@ from service.web.filters import (
 )
 from service.web.permissions import Permission, needs
 from service.web.resources import Deleted, NewestFirst, Paging, Resource
-from service.work.records import OperationRecord
 
 MAX_WAIT_S: Final = 30  # below the idle limits of common proxies
 _POLL_S: Final = 0.5
 
 
-R = TypeVar("R", bound=OperationRecord)
+class Background(Protocol):
+    """What the shared fields of an operation are read from: an `OperationRecord`, usually."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def current_status(self) -> StrEnum: ...
+    @property
+    def created_at(self) -> int: ...
+    @property
+    def started_at(self) -> int | None: ...
+    @property
+    def metadata(self) -> dict[str, str] | None: ...
+
+
+R = TypeVar("R", bound=Background)
 
 
 class OperationStatus(StrEnum):
@@ -64,8 +78,11 @@ class OperationStatus(StrEnum):
 _FINAL: Final = frozenset(
     {OperationStatus.COMPLETED, OperationStatus.FAILED, OperationStatus.CANCELLED}
 )
-# What exports call a status in their records.
-_STATUSES: Final = {"succeeded": OperationStatus.COMPLETED}
+# What kinds call a status in their records.
+_STATUSES: Final = {
+    "running": OperationStatus.IN_PROGRESS,
+    "succeeded": OperationStatus.COMPLETED,
+}
 
 
 class OperationProgress(BaseModel):
@@ -119,7 +136,7 @@ class Operation(BaseModel):
         raise NotImplementedError
 
 
-def status_of(record: OperationRecord) -> OperationStatus:
+def status_of(record: Background) -> OperationStatus:
     """Return the status that the API shows for a record."""
     status = record.current_status
     shown = _STATUSES.get(status) or OperationStatus(status)
@@ -129,7 +146,7 @@ def status_of(record: OperationRecord) -> OperationStatus:
     return shown
 
 
-def shared_fields(record: OperationRecord) -> dict[str, Any]:
+def shared_fields(record: Background) -> dict[str, Any]:
     """Return the fields of `Operation` that every record has, except its progress."""
     error, status = getattr(record, "error", None), status_of(record)
     # A worker may have taken work that is queued, or handed it back.

@@ -1,25 +1,16 @@
-"""Tests of Direct Preference Optimization: data, loss and complete runs."""
+"""Tests of Direct Preference Optimization: data and loss. Runs are in test_preference_runs.py."""
 
 import math
-from pathlib import Path
 
 import pytest
 
-from service.training import (
-    CheckpointSaved,
-    Failed,
-    Started,
-    StepDone,
-    Succeeded,
-    Warned,
-)
 from service.training.contract.failures import TrainingFailure
 from service.training.data.load import encode_corpus
 from service.training.data.rows import read_preferences
 from service.training.data.tokenization import IGNORED, ChatEncoder, Pair
 from tests.lazy import Lazy
 
-from .conftest import Starter, assert_same_adapter, trainer_of, write_rows
+from .conftest import trainer_of, write_rows
 
 pytestmark = pytest.mark.slow
 
@@ -167,80 +158,3 @@ def test_a_gradient_that_is_no_number_moves_nothing(trainer):
     trainer.model.zero_grad()
     assert caught.value.code == "loss_not_finite"
     assert "at step 1 of 12" in caught.value.message
-
-
-@pytest.fixture(scope="module")
-def make_dpo(make_spec, few_preferences):
-    def make(folder, **changes):
-        given = {"method": "dpo", "training_file": few_preferences, "learning_rate": 3e-3}
-        return make_spec(folder, **(given | changes))
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def whole_dpo(make_dpo, few_preferences, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole-dpo")
-    with Starter(folder) as begin:
-        run = begin(make_dpo(folder / "out", validation_file=few_preferences))
-        assert run.wait() == 0, run.log.read_text()
-    return run
-
-
-@pytest.mark.e2e
-def test_the_model_learns_to_prefer(whole_dpo):
-    kinds = [message.type for message in whole_dpo.seen]
-    assert kinds == ["started", *[*["step"] * 4, "checkpoint"] * 3, "succeeded"]
-    steps = whole_dpo.of(StepDone)
-    # A fresh adapter is its own reference.
-    assert steps[0].train_loss == pytest.approx(LN_2, abs=1e-6)
-    assert steps[0].train_reward_margin == 0
-    assert steps[-1].train_loss < LN_2 - 0.1
-    assert steps[-1].full_valid_loss < steps[3].full_valid_loss < LN_2
-    assert steps[-1].full_valid_reward_accuracy == 1
-    assert steps[-1].full_valid_reward_margin > 0.2
-    assert whole_dpo.of(CheckpointSaved)[-1].metrics.valid_reward_accuracy == 1
-    (done,) = whole_dpo.of(Succeeded)
-    assert sorted(path.name for path in Path(done.adapter_path).iterdir()) == [
-        "adapter_config.json",
-        "adapter_model.safetensors",
-        "steps.csv",
-    ]
-
-
-@pytest.mark.e2e
-def test_a_stopped_run_goes_on_as_if_it_had_not_been(
-    whole_dpo, start, make_dpo, few_preferences, tmp_path
-):
-    first = start(make_dpo(tmp_path / "first", validation_file=few_preferences))
-    stopped = first.stop_after(5)
-    spec = make_dpo(tmp_path / "second", validation_file=few_preferences, resume_from=stopped.path)
-    second = start(spec)
-    assert second.wait() == 0, second.log.read_text()
-    assert second.of(Started)[0].resumed_step == stopped.step
-    assert first.losses | second.losses == whole_dpo.losses
-    (done,), (wanted,) = second.of(Succeeded), whole_dpo.of(Succeeded)
-    assert_same_adapter(done, wanted)
-
-
-@pytest.mark.e2e
-def test_the_result_is_the_same_in_parts_and_with_gradient_checkpointing(start, make_dpo, tmp_path):
-    alike = {"quantization": "none", "n_checkpoints": 1, "batch_size": 5, "packing": "auto"}
-    whole = start(make_dpo(tmp_path / "whole", gradient_checkpointing=True, **alike))
-    in_parts = start(make_dpo(tmp_path / "parts", tokens_at_once=1, **alike))
-    for run in (whole, in_parts):
-        assert run.wait() == 0, run.log.read_text()
-        assert run.of(Warned) == []
-    # The last batch of an epoch is a short one.
-    assert len(whole.losses) == 9
-    assert in_parts.losses == pytest.approx(whole.losses, rel=0.02)
-
-
-@pytest.mark.e2e
-def test_another_beta_is_another_run(whole_dpo, start, make_dpo, tmp_path):
-    checkpoint = whole_dpo.of(CheckpointSaved)[0].path
-    run = start(make_dpo(tmp_path / "out", beta=0.5, resume_from=checkpoint))
-    assert run.wait() == 1
-    (failed,) = run.of(Failed)
-    assert failed.code == "invalid_checkpoint"
-    assert "differs in beta" in failed.message

@@ -1,19 +1,15 @@
-"""Tests of Kahneman-Tversky Optimization: data, loss and complete runs."""
-
-from pathlib import Path
+"""Tests of Kahneman-Tversky Optimization: data and loss. Runs are in test_preference_runs.py."""
 
 import pytest
 
-from service.training import CheckpointSaved, Failed, Started, StepDone, Succeeded, Warned
 from service.training.contract.failures import TrainingFailure
-from service.training.contract.protocol import Noted
 from service.training.data.held_out import prompt_key
 from service.training.data.load import encode_corpus
 from service.training.data.rows import read_labeled
 from service.training.data.tokenization import IGNORED, ChatEncoder, LabeledSample
 from tests.lazy import Lazy
 
-from .conftest import Starter, assert_same_adapter, trainer_of, write_rows
+from .conftest import trainer_of, write_rows
 
 pytestmark = pytest.mark.slow
 
@@ -284,101 +280,3 @@ def test_the_reference_point_is_never_below_zero(trainer):
     (sample, *_) = taken(trainer)
     computed(trainer, [sample])
     assert float(trainer.reference_point) == 0
-
-
-@pytest.fixture(scope="module")
-def make_kto(make_spec, few_judged):
-    def make(folder, **changes):
-        given = {"method": "kto", "training_file": few_judged, "learning_rate": 5e-3}
-        return make_spec(folder, **(given | changes))
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def whole_kto(make_kto, few_judged, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole-kto")
-    with Starter(folder) as begin:
-        run = begin(make_kto(folder / "out", validation_file=few_judged))
-        assert run.wait() == 0, run.log.read_text()
-    return run
-
-
-@pytest.mark.e2e
-def test_the_model_learns_what_people_like(whole_kto):
-    kinds = [message.type for message in whole_kto.seen]
-    assert kinds == ["note", "started", *[*["step"] * 4, "checkpoint"] * 3, "succeeded"]
-    (note,) = whole_kto.of(Noted)
-    assert note.code == "label_weights"
-    assert "1 for each of 8 good answers, 1.5 for each of 4 bad answers" in note.message
-    (began,) = whole_kto.of(Started)
-    assert (began.desirable_weight, began.undesirable_weight) == (1, pytest.approx(1.5))
-    steps = whole_kto.of(StepDone)
-    assert steps[-1].full_valid_loss < steps[3].full_valid_loss
-    assert steps[-1].full_valid_reward_margin > max(steps[3].full_valid_reward_margin, 0.1)
-    assert steps[-1].full_valid_reward_accuracy > 0.5
-    (done,) = whole_kto.of(Succeeded)
-    assert sorted(path.name for path in Path(done.adapter_path).iterdir()) == [
-        "adapter_config.json",
-        "adapter_model.safetensors",
-        "steps.csv",
-    ]
-
-
-@pytest.mark.e2e
-def test_a_stopped_run_goes_on_as_if_it_had_not_been(
-    whole_kto, start, make_kto, few_judged, tmp_path
-):
-    first = start(make_kto(tmp_path / "first", validation_file=few_judged))
-    stopped = first.stop_after(5)
-    # Weights that were "auto" may be given as numbers when the run continues.
-    spec = make_kto(
-        tmp_path / "second",
-        validation_file=few_judged,
-        resume_from=stopped.path,
-        desirable_weight=1,
-        undesirable_weight=whole_kto.of(Started)[0].undesirable_weight,
-    )
-    second = start(spec)
-    assert second.wait() == 0, second.log.read_text()
-    assert second.of(Started)[0].resumed_step == stopped.step
-    assert first.losses | second.losses == whole_kto.losses
-    (done,), (wanted,) = second.of(Succeeded), whole_kto.of(Succeeded)
-    assert_same_adapter(done, wanted)
-
-
-@pytest.mark.e2e
-def test_the_result_is_the_same_in_parts_and_with_gradient_checkpointing(start, make_kto, tmp_path):
-    alike = {"quantization": "none", "n_checkpoints": 1, "batch_size": 5, "packing": "auto"}
-    whole = start(make_kto(tmp_path / "whole", gradient_checkpointing=True, **alike))
-    in_parts = start(make_kto(tmp_path / "parts", tokens_at_once=1, **alike))
-    for run in (whole, in_parts):
-        assert run.wait() == 0, run.log.read_text()
-        assert run.of(Warned) == []
-    # The last batch of an epoch is a short one.
-    assert len(whole.losses) == 9
-    assert in_parts.losses == pytest.approx(whole.losses, rel=0.02)
-
-
-@pytest.mark.e2e
-def test_other_weights_are_another_run(whole_kto, start, make_kto, tmp_path):
-    checkpoint = whole_kto.of(CheckpointSaved)[0].path
-    run = start(make_kto(tmp_path / "out", undesirable_weight=3, resume_from=checkpoint))
-    assert run.wait() == 1
-    (failed,) = run.of(Failed)
-    assert failed.code == "invalid_checkpoint"
-    assert "weight" in failed.message
-
-
-@pytest.mark.e2e
-def test_the_reference_after_a_warm_start_is_what_the_run_began_with(
-    whole_kto, start, make_kto, tmp_path
-):
-    (done,) = whole_kto.of(Succeeded)
-    run = start(
-        make_kto(tmp_path / "out", warm_start_path=done.adapter_path, n_checkpoints=1, lora={})
-    )
-    assert run.wait() == 0, run.log.read_text()
-    # Answers weigh 1 or 1.5, and the loss is half of that if nothing was gained.
-    assert 0.5 <= run.losses[1] <= 0.75
-    assert run.of(StepDone)[0].train_reward_accuracy == 0

@@ -296,13 +296,3 @@ async def _limit(seconds: float, what: str) -> Any:
             yield
     except TimeoutError as error:
         raise _Died(f"The {what} took more than {seconds:g} s.") from error
-
-
-async def why_unavailable() -> str | None:
-    """Return why this machine cannot run Python graders; None if it can."""
-    async with Sandbox() as sandbox:
-        try:
-            await sandbox.grade("def grade(sample, item):\n    return 1.0\n", None, {})
-        except ItemFailed as failed:
-            return failed.error.message
-    return None
