@@ -123,7 +123,7 @@ def test_long_texts_and_conversations_are_cut_in_the_middle(tmp_path: Path) -> N
     talk = {"messages": [*chat("First?", "a " * 600 + "b " * 600)["messages"]]}
     for number in range(10):
         talk["messages"] += chat(f"Question {number}?", f"Answer {number}, and")["messages"]
-    huge = chat("Huge?", "word " * 20_000 + "and")
+    huge = chat("Huge?", "word " * 20_000 + "and,")
     page = Page(page_of(tmp_path, [talk, huge]))
     shown = page.rows["row-1"]
     assert re.search(r"a a … b b", shown)
