@@ -75,7 +75,7 @@ def _reviewed(case: dict[str, Any]) -> tuple[str, set[tuple[Any, ...]], set[tupl
     """Return what a person found in the rows of a case, and what the report finds."""
     report = _report(case["rows"])
     truth: set[tuple[Any, ...]] = {(code, line) for line, code in case.get("findings", {}).items()}
-    told = {
+    told: set[tuple[Any, ...]] = {
         (issue.code, issue.line)
         for issue in (*report.findings, *report.validation.issues)
         if issue.code in _REVIEWED
