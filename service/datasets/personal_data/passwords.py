@@ -46,8 +46,8 @@ _OF: Final = (
     rf"(?:{_NATIVE}(?:{_NATIVE}|[ A-Z]){{0,30}}?(?=[:： A-Za-z]|{_IS}))?"
 )
 _WHOSE: Final = (
-    r"(?:ku|mu|nya|-nya)|(?: (?:(?:wi-?fi(?: (?:kantor|rumah|toko|kafe|nhà|mình|po))?|akun|email|login|atm|app)(?:ku|mu|nya)?|ng|sa|fb"
-    r"|facebook|gmail|ig|ko|mo|po|saya|aku|gue|gw|kami|kamu|anda|adik|nya|awak|niya|namin|natin|yata|ka|hai|mera|của"
+    r"(?:ku|mu|nya|-nya)|(?: (?:(?:wi-?fi(?: (?:kantor|rumah|toko|kafe|nhà|mình|po))?|akun|email"
+    r"|login|atm|app)(?:ku|mu|nya)?|ng|sa|fb|facebook|gmail|ig|ko|mo|po|saya|aku|gue|gw|kami|kamu|anda|adik|nya|awak|niya|namin|natin|yata|ka|hai|mera|của"
     r"|tôi|em|mình|anh|chị))+"
 )
 _GIVEN: Final = (
@@ -71,9 +71,10 @@ _FOLLOWING: Final = tuple(
     )
 )
 _CHANGED: Final = re.compile(
-    r"[^\n.]{1,40}?(?:เปลี่ยนเป็น|\b(?:changed?|updated?|reset|set) (?:it )?to|(?:di)?ganti (?:jadi|ke|menjadi)"
-    r"|đổi (?:thành|sang)|改[成为為]|바꿔서|に変え|palitan ng)"
-    rf" ?[{_QUOTES}]?(?=[!-~]{{0,30}}[0-9])(?=[!-~]{{0,30}}[A-Za-z])([!-~]{{6,64}}?)(?=[{_TRAILING}]?(?:\s|$|{_NATIVE}))",
+    r"[^\n.]{1,40}?(?:เปลี่ยนเป็น|\b(?:changed?|updated?|reset|set) (?:it )?to"
+    r"|(?:di)?ganti (?:jadi|ke|menjadi)|đổi (?:thành|sang)|改[成为為]|바꿔서|に変え|palitan ng)"
+    rf" ?[{_QUOTES}]?(?=[!-~]{{0,30}}[0-9])(?=[!-~]{{0,30}}[A-Za-z])([!-~]{{6,64}}?)"
+    rf"(?=[{_TRAILING}]?(?:\s|$|{_NATIVE}))",
     re.IGNORECASE,
 )
 _QUOTED: Final = re.compile(
@@ -149,7 +150,8 @@ _CODE_WORDS: Final = (
     r"|kode (?:otp|verifikasi|keamanan|akses)|mã (?:otp|pin|xác (?:minh|nhận|thực)|bảo mật)"
     r"|\b(?:(?:atm|upi|m|sim|card|debit|gcash|maya|e-?wallet)[ -]?)pin\b(?! ?codes?)"
     r"|\bm?pin(?! ?code)(?: number| for (?:the|my) [a-z]{2,20})?"
-    r"(?= {0,2}[:=はが은는]|['s]{0,2} (?:is|ng|sa|saya|adalah|ko|ay|của|ist|est|es|é|atm|kartu|thẻ|nya)\b)"
+    r"(?= {0,2}[:=はが은는]|['s]{0,2} (?:is|ng|sa|saya|adalah|ko|ay|của|ist|est|es|é|atm|kartu|thẻ"
+    r"|nya)\b)"
     r"|\bpin (?:de|of|for|para|da|do|untuk|ng|của|du|der) [^\d\n.?!]{1,24}"
     r"(?= (?:is|es|é|est|ist|ay|là) \d)"
     r"|\bpass ?code (?:is|to|on)(?= \d)"
@@ -163,11 +165,13 @@ _CODE_VALUE: Final = (
     r"((?:G-)?[0-9]{3,4}(?:[ -][0-9]{3,4}|[0-9]{0,4}))(?![A-Za-z0-9_-]|[.:/][0-9]|,[0-9]{3})"
 )
 _CODE: Final = re.compile(
-    rf"(?:{_CODE_WORDS})(?:[ -]?(?:aaya|mila|masuk|received|आया|मिला|hai|to(?= \d)|saya|anda|kamu|ko|mo|niyo|nya|ku|po|sa|ng|ya|bank|kartu"
+    rf"(?:{_CODE_WORDS})(?:[ -]?(?:aaya|mila|masuk|received|आया|मिला|hai|to(?= \d)|saya"
+    r"|anda|kamu|ko|mo|niyo|nya|ku|po|sa|ng|ya|bank|kartu"
     r"|atm|gcash|(?-i:[A-Z]{2,8})))*"
     rf"(?:[^\d\n.?!。]{{0,24}}?(?::|=|：|\b(?:is|ist|est|es|é)\b|{_IS}"
     rf"|\b(?:là|adalah|ialah|ay)\b))?[\s\[「『【\"']{{0,3}}{_CODE_VALUE}"
-    rf"|\b(?:got|received|entered|typed|sent me|texted me)(?: the| a| this)?(?: \w{{2,8}})? code:? {_CODE_VALUE}"
+    r"|\b(?:got|received|entered|typed|sent me|texted me)(?: the| a| this)?(?: \w{2,8})? code:? "
+    rf"{_CODE_VALUE}"
     r"|(?<![\w.,])(?:G-)?([0-9]{3}[ -][0-9]{3}|[0-9]{4,8})(?= to (?:verify|confirm|log ?in"
     r"|sign in|reset|activate)\b| (?:is|as) your [^.\n]{0,30}?"
     r"(?:code|otp|pin\b|password)| adalah kode | là mã |は(?:認証|確認)コード|은 인증번호"
@@ -175,7 +179,8 @@ _CODE: Final = re.compile(
     re.IGNORECASE,
 )
 _THEN_CODE: Final = (
-    r"(?:got|received|entered|typed|me)(?: the| a| this)?(?: \w{2,8})? code:? \d|\d (?:is|as) your |\d to (?:verify|confirm|log|sign|reset|activate)|\d adalah kode |\d là mã "
+    r"(?:got|received|entered|typed|me)(?: the| a| this)?(?: \w{2,8})? code:? \d"
+    r"|\d (?:is|as) your |\d to (?:verify|confirm|log|sign|reset|activate)|\d adalah kode |\d là mã "
     r"|\dは(?:認証|確認)コード|\d은 인증번호|\d是您的"
 )
 _COMMANDS: Final = (
