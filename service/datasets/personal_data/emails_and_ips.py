@@ -67,13 +67,17 @@ _VERSION: Final = re.compile(
 
 
 _NOBODY: Final = re.compile(
-    r"(?:user(?:name)?|you|your[._-]?(?:name|email)|name|someone|somebody|test|foo|bar|no-?reply"
-    r"|admin|info|support|contact"
-    r"|sales|help|hello|webmaster|postmaster|me|root)@(?:[\w-]+\.)*example\.(?:com|org|net)$"
-    r"|[\dA-Fa-f.-]{20,}@|(?:no-?reply|do-?not-?reply|mailer-daemon)@",
+    r"(?:user(?:name)?|you|your[._-]?(?:name|email)|name|someone|somebody|test|foo|bar|me|root)"
+    r"@(?:[\w-]+\.)*example\.(?:com|org|net)$|[\dA-Fa-f.-]{20,}@"
+    r"|(?:no-?reply|do-?not-?reply|mailer-daemon|admin|info|support|contact|sales|help(?:desk)?"
+    r"|hello|webmaster|postmaster|billing|careers?|jobs|press|privacy|security|abuse|service"
+    r"|customer[._-]?(?:care|service|support)|cs|care|feedback|[ei]nquir(?:y|ies)|orders?|marketing"
+    r"|newsletter|notifications?|reservations?|bookings?|layanan|pengaduan|cskh|kontakt|contacto"
+    r"|(?:halo|hello|tanya|ask|info|cs|care|support|help|contact)[._-]?(?P<brand>\w{3,20})"
+    r"(?=@(?P=brand)\.))@",
     re.IGNORECASE,
 )
-"""Addresses in documentation, and identifiers of messages."""
+"""Addresses in documentation and of organizations, and identifiers of messages."""
 _RESOLVERS: Final = frozenset(["8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9"])
 """Public name servers, which say nothing about who uses them."""
 

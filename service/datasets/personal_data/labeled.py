@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from service.datasets.personal_data.kinds import Guards
+from service.datasets.personal_data.kinds import Guards, guard_of
 
 
 class _Labeled(NamedTuple):
@@ -80,7 +80,7 @@ _LABELED: Final = (
         r"bank (?:account|acct?|a/c)(?: (?:no|number))?|\ba/c(?: no| number)?"
         r"|\b(?:account|acct?) (?:no|number|#)|\bacct\b|\brouting.{0,24}(?:checking|savings"
         r"|account)\b|\brouting (?:no|number|#)|(?:checking|savings) account"
-        r"|\bifsc(?: code)?|\bsort(?: code|:)"
+        r"|\bifsc(?: code)?|\bsort(?: code|:|(?= \d\d-\d\d))"
         r"|口座番号|口座|(?:[农工建交招中]行|储蓄|借记)卡号?|银行卡号?|银行账[号户]|账号"
         r"|銀行帳號|帳號|계좌(?: ?번호)?|เลข(?:ที่)?บัญชี"
         r"|(?:tài khoản|\bstk)(?: ngân hàng)?|(?:nomor|no\.?) ?rek(?:ening)?|\brek(?:ening)?\b"
@@ -110,7 +110,8 @@ _LABELED: Final = (
         r"|ngày sinh|sinh (?:ngày|nhật)|(?:tanggal|tarikh|tgl\.?|\b) ?lahir(?: tanggal)?"
         rf"(?:(?: di)?{_IN_TOWN})?|\bttl\b{_IN_TOWN}"
         r"|பிறந்த ?(?:தேதி|நாள்)"
-        r"|जन्म ?(?:तिथि|तारीख|दिन|दिनांक)?|kaarawan|kapanganakan|ipinanganak(?: (?:ako )?noong)?"
+        r"|जन्म ?(?:तिथि|तारीख|दिन|दिनांक)?|kaarawan|kapanganakan"
+        r"|ipinanganak(?: (?:po|ako|siya|kami))*(?: noong)?"
         r"|ថ្ងៃ(?:ខែឆ្នាំ)?កំណើត|জন্ম ?(?:তারিখ|দিন)|تاريخ (?:الميلاد|الولادة)|မွေး(?:သက္ကရာဇ်|နေ့)"
         r"|geburtsdatum|geb(?:oren|\.)(?: am| op)?|geboortedatum|nat[oa] il|data di nascita"
         r"|né(?:e)? le|date de naissance|fecha de nacimiento"
@@ -146,24 +147,25 @@ _LABELED: Final = (
     ),
     _Labeled(
         "license_plate",
-        r"\b(?:vehicle|car|van|truck|(?:motor)?bike|taxi|scooter|reg|auto|wagen|coche|carro"
+        r"\b(?:vehicle|car|kereta|van|truck|(?:motor)?bike|taxi|scooter|reg|auto|wagen|coche|carro"
         r"|voiture|mobil"
         r"|motor"
         r"|parking (?:permit|ticket|fine))s?\b,?|immatriculation"
         r"|matr[íi]cula|\bplaca\b|\btarga\b|차량?|\bstnk\b"
         r"|\bxe\b|गाड़ी|वाहन|कार\s|รถ|車",
-        r"[A-Z]{2}[ -]?\d{1,2}[ -]?[A-Z]{1,3}[ -]?\d{4}|[A-Z]{2}\d{2} [A-Z]{3}"
-        r"|\d{2,3}[가-힣] ?\d{4}"
+        r"[A-Z]{2}[ -]?\d{1,2}[A-Z]?[ -]?[A-Z]{1,3}[ -]?\d{4}|[A-Z]{2}\d{2} [A-Z]{3}"
+        r"|\d{2,3}[가-힣] ?\d{4}|[A-Z]{3}[ -]\d{3} ?[A-Z]{2}"
         r"|[A-Z]{1,2} \d{1,4} [A-Z]{2,3}|\d{2}[A-Z]\d?-\d{3}\.?\d{2}"
         r"|[A-ZÄÖÜ]{1,3}-[A-Z]{1,2} \d{1,4}[EH]?|[A-Z]{2}-\d{3}-[A-Z]{2}|[A-Z]{3} ?\d{4} ?[A-Z]"
         r"|\d{4} ?[A-Z]{3}|[A-Z]{3}\d[A-Z]\d\d"
-        r"|[A-Z]{3}-?\d{4}|\d{2}-[A-Z]\d \d{3}\.\d{2}|\d[ก-ฮ]{2} \d{1,4}"
+        r"|[A-Z]{3}[ -]?\d{4}|\d{2}-[A-Z]\d \d{3}\.\d{2}|\d[ก-ฮ]{2} \d{1,4}"
         r"|[一-鿿]{1,4} ?\d{2,3} ?[ぁ-ん] ?\d{1,2}-?\d{2}",
     ),
     _Labeled(
         "coordinates",
         r"\bgps\b|coordinates?|\blat(?:itude)?\b(?:[/,;]\s?lo?ng?(?:itude)?\b)?|\blocation(?: pin)?"
-        r"|(?:\bi'?m|i am|located|seen|live|camped|stayed|meet(?: me)?|house|home|parked) (?:at"
+        r"|(?:\bi'?m|i am|located|seen|live|camp(?:ed|ing)|stay(?:ed|ing)|meet(?: me)?|house"
+        r"|home|parked) (?:at"
         r"|near|around|by)"
         r"|\bpin\b|緯度(?:経度|經度)?|北[緯纬]|座標|位置|坐标|纬度|緯度|위도|좌표|위치|(?:พิกัด"
         r"|ตำแหน่ง)[ก-๙]{0,16}"
@@ -227,7 +229,7 @@ _NEXT_FIELD: Final = re.compile(r"[\"'], ?[\"'](?=[-\d])|[\"']?,\s{0,3}[\"'][a-z
 # Between a word and its value: "number", "is" and "my" in each language, marks, what the word is
 # of, and the end of a question with the start of its answer.
 _BETWEEN: Final = (
-    r"(?: [-–—] |[\s:=：#*_|>📍\"'`「『（(]|\.\s|\([^()\d]{1,20}\)|no\.?|number|nomor|numero"
+    r"(?: [-–—] |[\s:=：#*_|>📍\"'`「『（()]|\.\s|\([^()\d]{1,20}\)|no\.?|number|nomor|numero"
     r"|番号|号码?"
     r"|號碼?|번호"
     r"|เลขที่|số|['’]s|is|was|reads|says|on file|第|ist|est|es|é|na|slip|shows?|card|saya"
@@ -259,6 +261,8 @@ _OWN: Final = {
     "crypto_address": r"(?<!\w)(?:0x[0-9a-fA-F]{40}|(?:bc|ltc)1[ac-hj-np-z02-9]{25,59}"
     r"|[13][1-9A-HJ-NP-Za-km-z]{25,34}|T[1-9A-HJ-NP-Za-km-z]{33})(?!\w)",
     "bank_account": rf"(?<![\w.+-])\d{{10,16}}(?= ?[,(]? ?(?i:{_BANK}))",
+    "drivers_license": r"(?<!\w)[A-Z]{2,5}9{0,3}(?<=\w{5})\d[0156]\d[0-3]\d\d"
+    r"[A-Z9]{2}\d[A-Z]{2}(?!\w)",
     "us_ssn": r"(?<![\w-])\d{3}-\d{2}-\d{4}(?=\W{1,3}(?:is my |= ?)?(?i:ssn|social sec))",
     "in_gstin": r"(?<!\w)(?:0[1-9]|[12]\d|3[0-7]|9[79])[A-Z]{5}\d{4}[A-Z][1-9A-Z]Z[0-9A-Z](?!\w)",
 }
@@ -271,6 +275,7 @@ _OWN_SIGNS: Final = {
     "birth_date": r"\d ?日? ?(?:生|出生|geboren)|[일\d] ?생",
     "crypto_address": "[0-9A-Za-z]{26}",
     "bank_account": rf"[0-9]{{10}} ?[,(]? ?(?i:{_BANK})",
+    "drivers_license": r"[A-Z9]\d[0156]\d[0-3]\d\d[A-Z9]{2}\d[A-Z]{2}",
     "us_ssn": r"\d-\d\d-\d{4}\W{1,3}(?:is my |= ?)?(?i:ssn|social)",
     "in_gstin": r"\d[A-Z]{5}\d{4}[A-Z]",
 }
@@ -283,9 +288,9 @@ def _joined(words: str) -> str:
 
 _THEN_DIGIT: Final = "(?s:.*)[0-9]"
 _GUARDS: Final = Guards(
-    *(f"(?i:{_joined(one.words)}){_THEN_DIGIT}" for one in _LABELED), *_OWN_SIGNS.values()
+    *(f"(?i:{_joined(guard_of(one.words))}){_THEN_DIGIT}" for one in _LABELED), *_OWN_SIGNS.values()
 )
-_EVERY_WORD: Final = _joined("|".join(one.words for one in _LABELED))
+_EVERY_WORD: Final = _joined("|".join(guard_of(one.words) for one in _LABELED))
 SIGNS: Final = "|".join([f"(?i:{_EVERY_WORD}){_THEN_DIGIT}", *_OWN_SIGNS.values()])
 """The words before a digit, and parts of values that need no word."""
 

@@ -258,7 +258,7 @@ NATIONAL_IDS: tuple[NationalId, ...] = (
         r"[1-8][ -]?\d{4}[ -]?\d{5}[ -]?\d{2}[ -]?\d",
         _by_stdnum("th.pin"),
         "th",
-        r"บัตรประชาชน|ประจำตัว|เลขบัตร|บัตร ?ปชช|thai (?:national )?id|thai citizen|citizen id",
+        r"บัตรประชาชน|ประจำตัว|เลขบัตร|ปชช|thai (?:national )?id|thai citizen|citizen id",
         grouped=r"\d[ -]\d{4}[ -]\d{5}[ -]\d{2}[ -]\d",
         digits=13,
     ),

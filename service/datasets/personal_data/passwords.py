@@ -24,12 +24,11 @@ _WORDS: Final = (
     r"|(?<![a-z])pass (?:for|to|of) (?:(?:the|my|our) )?[\w-]{2,20}(?=:)"
     r"|\buser(?:name)?[ :=]{1,3}\S{1,40}[ ,;/]{1,3}pass(?= )"
     r"|(?:code|pass|mdp|clave|key|mk) (?:(?:du|del|de la|của|ng) )?wi-?fi"
-    r"(?= ?:| (?:is|est|es|là|ay|nya)\b| c'est)"
     r"|wi-?fi (?:code|key|pass)(?= ?:| is\b| (?:at|in)\b)"
     r"|\b(?:ssid|network|wlan|hotspot)\b[^\n]{1,40}\bkey(?=:)|\bwlan-?(?:schlüssel|key)|clé wi-?fi"
     r"|\bwpa[23]?(?:-psk)? (?:key|passphrase)(?=:)"
     r"|(?<!\w)mk(?= ?[:=]| là\b| \S{0,20}\d)"
-    r"|パスワード|パスフレーズ|暗証番号|合言葉|密[码碼]|口令|비밀번호|패스워드|암호|비번"
+    r"|(?<![ァ-ヶー])パス(?=[は:：が])|(?:ไวไฟ|wi-?fi)[^\n]{0,20}?รหัส|パスワード|パスフレーズ|暗証番号|合言葉|密[码碼]|口令|비밀번호|패스워드|암호|비번"
     r"|รหัสผ่าน|รหัสลับ|พาสเวิร์ด|พาสเวิด|พาสเวิร์ส|รหัส(?= ?wi-?fi| ?ไวไฟ| ?:)(?: ?wi-?fi| ?ไวไฟ)?"
     r"|mật khẩu|(?:kata ?)?(?:\bsandi|laluan)|(?:ពាក្យ|លេខ)សម្ងាត់|पासवर्ड|पासकोड|கடவுச்சொல்|பாஸ்வேர்ட்"
     r"|contraseña|mot de passe|\bsenha|\bclave(?= es\b|:| de\b| del\b)|пароль"
@@ -37,23 +36,23 @@ _WORDS: Final = (
 # What a password is of, and whose it is. Other words say something else about passwords.
 _IS: Final = "は|が|を|是|[为為]|은|는|이|가|[을를]|คือ|เป็น|ใช้|है|គឺ"
 _NOT_OF: Final = (
-    r"(?!(?:and|or|but|if|when|because|which|who|must|should|can|cannot|could|may|will|would|not"
-    r"|never|as|than|is|has|does|field|policy|policies|manager|reset|link|length|strength|hash\w*"
-    r"|hint|generator|order|number|code|id|harus|minimal|tidak|telah|sudah|yang|dan|untuk|phải"
+    r"(?!(?:and|or|but|if|when|because|which|who|must|should|can|cannot|could|may|will(?! be)|would"
+    r"|not|never|as|than|is|has|does|field|policy|policies|manager|reset|link|length|strength|hash\w*"
+    r"|hint|generator|rules?|requirements?|protection|order|number|code|id|harus|minimal|tidak|telah|sudah|yang|dan|untuk|phải"
     r"|dapat|muss|debe|doit|deve)\b)"
 )
 _OF: Final = (
-    rf"(?:ku|mu|nya|-nya|s)?(?: {_NOT_OF}[^\W\d][\w'’-]{{0,19}}(?!\w)){{0,5}}?"
+    rf"(?:ku|mu|nya|-nya|s)?(?: (?:{_NOT_OF}[^\W\d][\w'’-]{{0,19}}(?!\w)|\d{{1,3}}\b)){{0,5}}?"
     rf"(?:{_NATIVE}(?:{_NATIVE}|[ A-Z]){{0,30}}?(?=[:： A-Za-z]|{_IS}))?"
 )
 _WHOSE: Final = (
-    r"(?:ku|mu|nya|-nya)|(?: (?:(?:wi-?fi|akun|email|login|atm|app)(?:ku|mu|nya)?|ng|sa|fb"
-    r"|facebook|gmail|ig|ko|mo|po|saya|aku|gue|gw|kami|kamu|anda|adik|nya|awak|niya|namin|natin|yata|ka|hai|mera|của"
+    r"(?:ku|mu|nya|-nya)|(?: (?:(?:wi-?fi(?: (?:kantor|rumah|toko|kafe|nhà|mình|po))?|akun|email"
+    r"|login|atm|app)(?:ku|mu|nya)?|ng|sa|fb|facebook|gmail|ig|ko|mo|po|saya|aku|gue|gw|kami|kamu|anda|adik|nya|awak|niya|namin|natin|yata|ka|hai|mera|của"
     r"|tôi|em|mình|anh|chị))+"
 )
 _GIVEN: Final = (
     r"(?:\s{0,3}(?:[:=!]{1,2}=|=>|->|=|：)(?!\s*$)[ \t]{0,3}|\s{0,3}(?::|value="
-    r"|\b(?:is|was|(?:has been )?(?:changed|updated|reset|set) to|là|adalah|ialah|yaitu|ay"
+    r"|\b(?:is|was|will be|(?:has been )?(?:changed|updated|reset|set) to|là|adalah|ialah|yaitu|ay"
     r"|ist|lautet|est|c'est|es|è|é|mới|baru)(?!\w)"
     rf"|{_IS}|[改换換][成为為]|设[置为]*|設[定為]*|ใหม่|नया)[\s:]{{0,3}})"
 )
@@ -68,14 +67,21 @@ _FOLLOWING: Final = tuple(
         (rf"[\"'`]{{0,2}}{_OF}[\"'`]{{0,2}}{_GIVEN}{{1,3}}{_VALUE}", True),
         (rf"(?:{_WHOSE}) {_VALUE}", True),
         (rf"[\"'`]{{0,2}} ?{_VALUE}(?= (?:hai|है|h)\b)", True),
-        (rf"[\"'`]{{0,2}}(?:{_NATIVE}{{1,20}})?\s{{0,3}}{_VALUE}", False),
+        (rf"[\"'`]{{0,2}}(?:{_NATIVE}(?:{_NATIVE}| ){{0,30}}?)?\s{{0,3}}{_VALUE}", False),
     )
+)
+_CHANGED: Final = re.compile(
+    r"[^\n.]{1,40}?(?:เปลี่ยนเป็น|\b(?:changed?|updated?|reset|set) (?:it )?to"
+    r"|(?:di)?ganti (?:jadi|ke|menjadi)|đổi (?:thành|sang)|改[成为為]|바꿔서|に変え|palitan ng)"
+    rf" ?[{_QUOTES}]?(?=[!-~]{{0,30}}[0-9])(?=[!-~]{{0,30}}[A-Za-z])([!-~]{{6,64}}?)"
+    rf"(?=[{_TRAILING}]?(?:\s|$|{_NATIVE}))",
+    re.IGNORECASE,
 )
 _QUOTED: Final = re.compile(
     r"(?:passphrase|passw(?:or)?d|pass)\w{0,8}[\"']?\s?[:= ]\s?([\"'])([^\"'\n]{6,64})\1"
     r"|<([\w:.-]{0,20}(?:password|passwd|pwd|pass))>([^<\s]{4,64})</\3>"
-    r"|\b(?:try|use|set|enter|type|using) [\"'“]?([!-~]{6,64}?)[\"'”]? as (?:the |your |my |a )?"
-    r"(?:temporary |new |temp )?password"
+    r"|\b(?:try|use|set|enter|type|using) [\"'“]?([!-~]{6,64}?)[\"'”]? (?:as|when|if|for) "
+    r"[^.\n]{0,30}?password"
     r"|\bpassphrase(?: is|:) ((?:[a-z]{3,10} ){2,7}[a-z]{3,10})\.?$",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -106,7 +112,7 @@ _NO_PASSWORD: Final = re.compile(
     "|log(?:in|out)|e?mail|please|prompt|returns?|undefined|integer|boolean|varchar|fields?"
     "|values?|credentials?|authentication|tokens?|private|public|system|nothing"
     "|(?:any|some|every)thing|(?:any|some|every)(?:one|body|where)|\\w*password\\w*|(?-i:[a-z]+(?:_[a-z]+)+|[A-Z]+(?:_[A-Z]+)+)"
-    "|always|already|actually|another|because|between|exactly|instead|without|through|correctly"
+    "|whatever|whichever|always|already|actually|another|because|between|exactly|instead|without|through|correctly"
     "|currently|(?:in)?consistent|(?:in)?dependent|different|(?:in)?sufficient|frequent|apparent"
     "|identical|important|redundant|relevant|significant|elegant|probably|supposed|together|underneath|written"
     "|somewhere|sometimes|everyone|outdated|yesterday|tomorrow|uppercase|lowercase"
@@ -120,7 +126,7 @@ _NO_PASSWORD: Final = re.compile(
 # Ends and starts of words that say what a password is like: "obligatorio", "abgelaufen".
 _ORDINARY: Final = re.compile(
     r"[a-z]*(?:ed|ing|ly|able|ible|ive|ous|ful|less|ary|ory|ical|tion|ment|ness|ized|ised"
-    r"|[ai]d[ao]s?|[cr]t[ao]s?|ori[ao]|iv[ao]|ros[ao]|ente|oire|euse|eux|lich|isch|sam|haft)"
+    r"|[ai]d[ao]s?|[cr]t[ao]s?|ori[ao]|iv[ao]|ros[ao]|ente|oire|euse|eux|lich|isch|sam|haft|ig|sicher|ari[ao])"
     r"|(?:ge|ver|ab|be|un|zu|ent)[a-z]+(?:t|en|ig)|(?:ter|di|ber|me|pe|se|ke)[a-z]{4,9}"
     r"|(?:naka|naki|maka|maha|mali|nali|nawa|kaila)[a-z]*",
     re.IGNORECASE,
@@ -129,12 +135,14 @@ _MOST_OF_A_WORD: Final = 12  # letters of one word; more are several words in a 
 _INVENTED: Final = re.compile(
     r"[a-z]{4,}(?:-(?!to-|of-|the-|and-)[a-z]{2,}){2,6}|[a-z]{8,64}|[A-Z]?[a-z]+(?:[A-Z][a-z]+){1,8}|[A-Z][a-z]{9,64}"
 )
+_BRAND: Final = re.compile("[A-Z][a-z]+|[a-z][A-Z][a-z]+")
 _WORD_CHAR: Final = re.compile("[A-Za-z0-9]")
 _ACCENTED: Final = re.compile("[À-ɏḀ-ỿ]")
 # Codes that are sent or known by heart. "PIN code" is also what India calls a postal code.
+_B: Final = r"(?a:\b)"  # also between an ASCII letter and one of another script
 _CODE_WORDS: Final = (
-    r"\botp\b|one[- ]time (?:code|password|passcode|pin)|\btac (?:code|number)|\btac(?= ?[:=]|"
-    r" (?:is|saya|ialah)\b)|\bcvv2?\b|\bcvc2?\b"
+    rf"{_B}otp{_B}|one[- ]time (?:code|password|passcode|pin)|\btac (?:code|number)|\btac(?= ?[:=]|"
+    rf" (?:is|saya|ialah)\b)|{_B}cv[vc]2?{_B}"
     r"|(?:verification|security|confirmation|authentication|login|log-in|sms|access|unlock"
     r"|(?:2fa|mfa)(?: backup)?) codes?|(?:backup|recovery) codes?(?=:| is)"
     r"|(?:gate|door|entry|alarm|locker|safe|garage) (?:code|pin)"
@@ -142,13 +150,14 @@ _CODE_WORDS: Final = (
     r"|kode (?:otp|verifikasi|keamanan|akses)|mã (?:otp|pin|xác (?:minh|nhận|thực)|bảo mật)"
     r"|\b(?:(?:atm|upi|m|sim|card|debit|gcash|maya|e-?wallet)[ -]?)pin\b(?! ?codes?)"
     r"|\bm?pin(?! ?code)(?: number| for (?:the|my) [a-z]{2,20})?"
-    r"(?= {0,2}[:=]|['s]{0,2} (?:is|saya|adalah|ko|ay|của|ist|est|es|é|atm|kartu|thẻ|nya)\b)"
+    r"(?= {0,2}[:=はが은는]|['s]{0,2} (?:is|ng|sa|saya|adalah|ko|ay|của|ist|est|es|é|atm|kartu|thẻ"
+    r"|nya)\b)"
     r"|\bpin (?:de|of|for|para|da|do|untuk|ng|của|du|der) [^\d\n.?!]{1,24}"
     r"(?= (?:is|es|é|est|ist|ay|là) \d)"
     r"|\bpass ?code (?:is|to|on)(?= \d)"
     r"|認証(?:コード|番号)|確認コード|セキュリティコード|ワンタイムパスワード|暗証番号|验证码|驗證碼"
     r"|校验码|动态码|(?:支付|取款|交易|付款|提款)密[码碼]|인증 ?(?:번호|코드)|보안 ?코드|핀 ?번호"
-    r"|รหัส ?(?:otp|โอทีพี|ยืนยัน|pin|พิน|เอทีเอ็ม|atm|ลับ)|(?:พิน|pin) ?(?:การ์ด|บัตร)|โอทีพี"
+    r"|รหัส(?:บัตร)? ?(?:otp|โอทีพี|ยืนยัน|pin|พิน|เอทีเอ็ม|atm|ลับ)|(?:พิน|pin) ?(?:การ์ด|บัตร)|โอทีพี"
     r"|ओटीपी|पिन(?! ?कोड)|ஓடிபி|código de (?:verifica|segur|confirma)\w{2,6}"
     r"|code de (?:vérification|sécurité|confirmation)|(?:bestätigungs|sicherheits)code|លេខកូដ otp"
 )
@@ -156,10 +165,13 @@ _CODE_VALUE: Final = (
     r"((?:G-)?[0-9]{3,4}(?:[ -][0-9]{3,4}|[0-9]{0,4}))(?![A-Za-z0-9_-]|[.:/][0-9]|,[0-9]{3})"
 )
 _CODE: Final = re.compile(
-    rf"(?:{_CODE_WORDS})(?:[ -]?(?:saya|anda|kamu|ko|mo|niyo|nya|ku|po|sa|ng|ya|bank|kartu"
+    rf"(?:{_CODE_WORDS})(?:[ -]?(?:aaya|mila|masuk|received|आया|मिला|hai|to(?= \d)|saya"
+    r"|anda|kamu|ko|mo|niyo|nya|ku|po|sa|ng|ya|bank|kartu"
     r"|atm|gcash|(?-i:[A-Z]{2,8})))*"
-    r"(?:[^\d\n.?!。]{0,24}?(?::|=|：|\b(?:is|ist|est|es|é)\b|は|が|是|为|為|은|는|है|คือ"
+    rf"(?:[^\d\n.?!。]{{0,24}}?(?::|=|：|\b(?:is|ist|est|es|é)\b|{_IS}"
     rf"|\b(?:là|adalah|ialah|ay)\b))?[\s\[「『【\"']{{0,3}}{_CODE_VALUE}"
+    r"|\b(?:got|received|entered|typed|sent me|texted me)(?: the| a| this)?(?: \w{2,8})? code:? "
+    rf"{_CODE_VALUE}"
     r"|(?<![\w.,])(?:G-)?([0-9]{3}[ -][0-9]{3}|[0-9]{4,8})(?= to (?:verify|confirm|log ?in"
     r"|sign in|reset|activate)\b| (?:is|as) your [^.\n]{0,30}?"
     r"(?:code|otp|pin\b|password)| adalah kode | là mã |は(?:認証|確認)コード|은 인증번호"
@@ -167,7 +179,8 @@ _CODE: Final = re.compile(
     re.IGNORECASE,
 )
 _THEN_CODE: Final = (
-    r"\d (?:is|as) your |\d to (?:verify|confirm|log|sign|reset|activate)|\d adalah kode |\d là mã "
+    r"(?:got|received|entered|typed|me)(?: the| a| this)?(?: \w{2,8})? code:? \d"
+    r"|\d (?:is|as) your |\d to (?:verify|confirm|log|sign|reset|activate)|\d adalah kode |\d là mã "
     r"|\dは(?:認証|確認)コード|\d은 인증번호|\d是您的"
 )
 _COMMANDS: Final = (
@@ -208,9 +221,11 @@ _ASKED_FOR: Final = (
     r"|code (?:that )?(?:we|i|you) (?:just )?(?:sent|texted|e?mailed|got|received)"
 )
 _ASKED_CODE: Final = re.compile(f"{_CODE_WORDS}|{_ASKED_FOR}", re.IGNORECASE)
-_ASKED_PASSWORD: Final = re.compile(rf"(?:{_WORDS}|\bpass\b)", re.IGNORECASE)
+_ASKED_CARD_CODE: Final = re.compile(r"cv[vc]|security code|セキュリティコード|安全[码碼]", re.I)
+_CARD_DIGITS: Final = 3
+_ASKED_PASSWORD: Final = re.compile(rf"(?:{_WORDS}|\bpass\b)(?= {_NOT_OF}|[^ ]|$)", re.IGNORECASE)
 _ANSWERED_CODE: Final = re.compile(
-    rf"[^\d\n]{{0,25}}?(?<![\w.,/]){_CODE_VALUE}(?<=[\d -]{{4}})"
+    rf"[^\d\n]{{0,25}}?(?<![\w.,/]){_CODE_VALUE}"
     r"(?! ?(?:sec|min|hour|day|digit|time|detik|menit|jam|phút|giây|วินาที|นาที|秒|分|초|분))"
     r"[^\d\n]{0,30}$"
 )
@@ -231,7 +246,7 @@ _GUARDS: Final = Guards(
         f"(?i:{words})"
         for words in (
             guard_of(_WORDS) + "|<[a-z:.-]*pass|passphrase",
-            guard_of(_CODE_WORDS) + f"|{_THEN_CODE}|{guard_of(_ASKED_FOR)}",
+            guard_of(_CODE_WORDS.replace(_B, r"\b")) + f"|{_THEN_CODE}|{guard_of(_ASKED_FOR)}",
             _COMMANDS,
             "://",
             TURN_END,
@@ -248,6 +263,7 @@ PLACEHOLDER: Final = re.compile(
 )
 _CODE_LIKE: Final = re.compile(
     r"^\(?[A-Za-z_]\w*(?:\.\w+)*(?:\(|\[)|^[A-Za-z_]\w*\.[A-Za-z_.]+$|^--|^[\d/.,:-]+$|^[)\]}]"
+    r"|^[a-z_]+[|]|^(?i:sha|md|aes|rsa|utf|wpa|tls|base|iso)-?\d+$"
 )
 
 
@@ -281,6 +297,8 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
             place = _value(text, word, given, may_be_letters) if given else None
             if place:
                 yield place
+                if changed := _CHANGED.match(text, place[1]):
+                    yield changed.span(1)
                 break
 
 
@@ -295,11 +313,14 @@ def _value(
     end = start + len(value)
     if _WORD_CHAR.match(text, start - 1) or _ACCENTED.match(text, end):
         return None  # part of a word or a URL, such as PASSWORD@host
+    is_own = _OWN.search(text, max(word.start() - 5, 0), start)
     announced = (
         _ANNOUNCED.search(text, word.start(), start)
-        or _OWN.search(text, max(word.start() - 5, 0), start)
+        or (is_own and _ORDINARY.fullmatch(value) is None)
         or _WORDS_WITH_HYPHENS.fullmatch(value)
     ) and _ENDS.match(text, end)
+    if _BRAND.fullmatch(value) and re.match(f" ?{_NATIVE}", text[end:]):
+        return None
     may_be_letters |= word[0].endswith(" pass") or not (
         word[0].isascii() or word[0].startswith("รหัส")
     )
@@ -315,7 +336,8 @@ def _answers(text: str) -> Iterator[tuple[int, int]]:
         return
     at = len(text) - len(answer)
     if _ASKED_CODE.search(asked) and (code := _ANSWERED_CODE.match(text, at)):
-        yield code.span(1)
+        if len(code[1]) > _CARD_DIGITS or _ASKED_CARD_CODE.search(asked):
+            yield code.span(1)
     elif _ASKED_PASSWORD.search(asked) and (said := _ANSWERED_PASSWORD.match(text, at)):
         value = said[1].rstrip(_TRAILING + "!?")
         alone = value.isalpha() and not (value.isupper() or _ORDINARY.fullmatch(value))
