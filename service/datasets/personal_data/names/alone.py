@@ -15,7 +15,7 @@ from service.datasets.personal_data.names import latin
 from service.datasets.personal_data.names.word_lists import listed, phrases
 
 _RUN: Final = re.compile(
-    rf"(?<![\w@/.&'’#-]){latin.WORD}(?:[ -]{latin.WORD}){{0,3}}"
+    rf"{latin.UPPER}(?<![\w@/.&'’#-].){latin.REST}(?:[ -]{latin.WORD}){{0,3}}"
     r"(?![A-Za-zÀ-ɏḀ-ỿ0-9@&/_]|['’](?!s\b)\w|[-.][A-Za-zÀ-ɏḀ-ỿ]| [A-ZÀ-Þ][a-zß-ÿ'’])"
 )
 _GREETING: Final = (

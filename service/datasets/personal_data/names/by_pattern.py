@@ -166,8 +166,11 @@ _OF_PERSONS: Final = re.compile(
     rf"|student) )?(?:{_PERSON_COLUMN})(?: name)?",
     re.IGNORECASE,
 )
+_CELL: Final = r"[^\n.?!:=(){}<>0-9|,;\t]*"
+_PERSON_HEADER: Final = rf"[*\"' ]*(?:[a-z]+[ _])?(?:{_PERSON_COLUMN})(?:[ _]?name)?[*\"' ]*"
 _TABLE: Final = Guards(
-    rf"(?im:(?:^|[(|,;\t])[*\"' ]*(?:[a-z]+[ _])?(?:{_PERSON_COLUMN})(?:[ _]?name)?[*\"' ]*(?:$|[)|,;\t]))"
+    rf"(?im:^(?:{_CELL}[|,;\t])+{_PERSON_HEADER}(?:[|,;\t]{_CELL})*\r?$"
+    rf"|^{_PERSON_HEADER}(?:[|,;\t]{_CELL})+\r?$)|(?i:\bvalues\s*\()"
 )
 """The header of a column for persons."""
 _AR: Final = "[ء-ي]{2,14}"

@@ -83,7 +83,7 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
 
 def find_written_names(text: str) -> Iterator[tuple[int, int]]:
     """Yield what `find_names` does, in a text of another language with Vietnamese letters."""
-    if _LETTERS.search(text):
+    if not text.isascii() and _LETTERS.search(text):
         yield from find_names(text)
 
 
