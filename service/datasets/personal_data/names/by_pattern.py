@@ -103,11 +103,11 @@ _KM_WORD: Final = "(?!គ្រូ|ស្រី|ប្រុស|និង|អ្
 _KM_NAME: Final = r"(?!និង|អ្នក|គឺ|សូម)[ក-៓]{2,12} [ក-៓]{2,14}(?![ក-៓])"
 
 _ENGLISH: Final = GuardedPattern(
-    rf"(?:(?:name (?:is|na)|ame's|naam|his is|my|[Mm]y|[Hh]is|[Hh]er) "
-    rf"|(?:I am|I'm|his is|ame[\"']?[:=]|(?:{_PERSONS})(?: \d{{1,2}})?:)[ \"']{{0,3}}"
-    r"|(?:igned|pproved|repared|eviewed) by )"
-    rf"(?:(?:{_RELATIVES}),? )?[A-ZÀ-Þ]|(?:{_PARTIES})\b|NAME ?:|(?m:^)(?:Hi|Hello|Dear) |bol rah"
-    r"| here[.,!]"
+    r"(?:ame (?:is|na)|ame's|naam|ame[\"')]{0,2} ?(?:=>|[:=])) ?[\"'(]{0,3}[A-ZÀ-Þ]|NAME ?:|bol rah"
+    r"|(?:I am|I'm|his is) {1,2}[A-ZÀ-Þ][^ \n]* (?:[A-ZÀ-Þ]|[dvb][aei]|from|calling|here)"
+    rf"|(?:{_PERSONS})(?: \d{{1,2}})?: {{0,2}}[A-ZÀ-Þ]|(?:igned|pproved|repared|eviewed) by [A-ZÀ-Þ]"
+    rf"|(?:[Mm]y|[Hh]is|[Hh]er) (?:{_RELATIVES}),? [A-ZÀ-Þ]|(?:{_PARTIES}),? [A-ZÀ-Þ]"
+    r"|(?m:^)(?:Hi|Hello|Dear) [A-ZÀ-Þ]|[A-ZÀ-Þ][^ \n]* here[.,!]"
     r"|(?:egards|incerely|hanks|hank you|Yours|Cheers|ruly|igned|est|armly|espectfully),"
     r"[^!-~]{1,3}[A-ZÀ-Þ]",
     rf"\b(?:[Mm]y (?:full )?name (?:is|na)|[Nn]ame's|[Mm]era naam|[Tt]his is(?= {_CAP} (?:from"
