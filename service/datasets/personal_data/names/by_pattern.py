@@ -22,7 +22,7 @@ from service.datasets.personal_data.names.indonesian import EATERIES
 from service.datasets.personal_data.names.latin import find_latin_names
 from service.datasets.personal_data.tables import find_cells
 
-_CAP: Final = r"[A-ZÀ-ÖØ-ÞĆČĐĞİŁŚŠŞŻŽ][a-zà-öø-ÿĀ-žA-Z'’-]{1,20}"
+_CAP: Final = r"[A-ZÀ-ÖØ-ÞĆČĐĞİŁŚŠŞŻŽ][a-zà-öø-ÿĀ-ɏḀ-ỿA-Z'’-]{1,20}"
 _NOT_NAMES: Final = (
     r"(?!(?:Excel|Word|Office|Pepper|Martens|Fields|Coffee|Clean|Muscle|Potato|Oetker|Scholl|Robot"
     r"|Windows|Teams|Access|Outlook|Customer|Support|Service|Team|Sir|Madam|New|Here|Required|Executive"
