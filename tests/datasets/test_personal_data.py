@@ -241,7 +241,7 @@ def test_japanese_names_are_found_and_ordinary_words_are_not(text: str, names: l
         ("th", "ผู้รับสมชาย แซ่ตั้งขอคืนเงิน", ["สมชาย แซ่ตั้ง"]),
         ("th", "พี่รัชตพงษ์ มั่นคง", ["รัชตพงษ์ มั่นคง"]),
         ("th", "สมชาย สั่งแล้ว สัญลักษณ์ ทองคำ อรุณี เชียงใหม่", []),
-        ("en", "Budi Santoso, 김민수, Nguyễn Hoàng Nam", []),
+        ("en", "Budi Santoso, 김민수, Nguyễn Hoàng Nam", ["Nguyễn Hoàng Nam"]),
         ("und", "Salam, Budi Santoso", ["Budi Santoso"]),
         ("und", "收件人：王芳", ["王芳"]),
         ("mr", "नाम: राजेश शर्मा", ["राजेश शर्मा"]),
@@ -307,7 +307,8 @@ MAX_MISSED = {
     "third_set": 4,
     "fourth_set": 3,
     "fifth_set": 14,
-    "fifth_set_names": 9,
+    "fifth_set_names": 6,
+    "sixth_set_names": 11,
 }
 
 

@@ -81,12 +81,15 @@ _VI_REST: Final = (
     r"|Hải\ Phòng|Cần\ Thơ|Sài\ Gòn|TPHCM|HCM)"
 )
 _VIETNAMESE: Final = _addresses(
-    r"[Cc]ăn hộ|[Cc]hung cư|đường|phố|phường|quận|huyện|ngõ|hẻm|Phường|Quận|[PQ]\. ?[0-9]|thôn|ấp|xã|TP",
+    r"[Cc]ăn hộ|[Cc]hung cư|đường|phố|phường|quận|huyện|ngõ|hẻm|Phường|Quận|[PQ]\. ?[0-9]|thôn|ấp"
+    r"|xã|TP",
     rf"""(?:(?:[Ss]ố\ (?:nhà\ )?)?\d{{1,4}}[A-Z]?(?:/\d{{1,4}}){{0,3}},?[ ]
     (?:(?:[Nn]gõ|[Nn]gách|[Hh]ẻm|[Kk]iệt)\ \d{{1,4}}(?:/\d{{1,4}}){{0,2}},?\ ){{0,2}}
     (?:(?:[Đđ]ường|[Pp]hố|[Nn]gõ|[Nn]gách|[Hh]ẻm)\ )?
     [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}(?:\ [\wÀ-ỹ]{{1,10}}){{0,4}}
-    |(?:(?:[Cc]ăn\ hộ|[Pp]hòng|[Tt]ầng|[Tt]òa(?:\ nhà)?|[Ll]ô|[Bb]lock|[Cc]hung\ cư|KĐT)\ (?:[A-ZĐÀ-Ỹ\d][\w.À-ỹ-]{{0,10}}\ ?){{1,4}}
+    |(?:(?:[Cc]ăn\ hộ|[Pp]hòng|[Tt]ầng|[Tt]òa(?:\ nhà)?
+    |[Ll]ô|[Bb]lock|[Cc]hung\ cư|KĐT)
+    \ (?:[A-ZĐÀ-Ỹ\d][\w.À-ỹ-]{{0,10}}\ ?){{1,4}}
     (?:,\ |(?=,))){{1,4}}(?:\d{{1,4}}\ [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}(?:\ [\wÀ-ỹ]{{1,10}}){{0,3}})?
     |(?:[Tt]hôn|[Ấấ]p|[Xx]óm|[Tt]ổ|[Kk]hu\ phố)\ \d{{1,3}}(?=,\ (?:xã|phường|thị|[Pp]\.)))
     (?:,\ [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}(?:\ [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}){{0,3}}
@@ -98,7 +101,8 @@ _INDONESIAN: Final = _addresses(
     "Jl|Jalan|Jln|Gang|Gg|Komp|Perum|Desa|Dusun|Kampung|Kp|Ruko|Apartemen|Cluster|Rusun|Gedung|Menara",
     r"""\b(?:(?:Jl\.?|Jalan|Jln\.?|Gg\.?|Gang|Komp(?:\.|leks?)|Perum(?:ahan)?|Ruko|Apartemen|Cluster|Rusun(?:awa)?|Gedung|Menara)
     \ [A-Z][\w.]{1,20}(?:\ (?:\d,\d|[\w.]{1,20})){0,4}?
-    (?:,?\ (?:[Nn]o\.?|Nomor|Kav\.?|Blok|Lt\.?|Lantai|Unit)\ ?[A-Z]{0,2}\d{1,4}[A-Z]?(?:/\d{1,4})?){1,3}
+    (?:,?\ (?:[Nn]o\.?|Nomor|Kav\.?|Blok|Lt\.?|Lantai|Unit)
+    \ ?[A-Z]{0,2}\d{1,4}[A-Z]?(?:/\d{1,4})?){1,3}
     (?:,?\ (?:RT|RW)[ ./]?\d{1,3}(?:/(?:RW\ ?)?\d{1,3})?){0,2}
     |(?:Desa|Dusun|Kampung|Kp\.)\ [A-Z]\w{1,20}(?:\ [A-Z]\w{1,20}){0,2},?
     (?:\ (?:RT|RW)[ ./]?\d{1,3}(?:/(?:RW\ ?)?\d{1,3})?){1,2})
@@ -124,7 +128,8 @@ _PART: Final = (
 _TOWN: Final = (
     r"(?:Street|St\.|Road|Rd\.?|Avenue|Ave\.?|Lane|Close|Crescent|Drive|Boulevard|Blvd\.?|Way|Nagar|Marg"
     r"|Colony|Layout|Sector|Apartments?|Residency|Towers?|Estate|Subd\.?|Subdivision|Brgy\.?|Barangay"
-    r"|City|Hills|Cross|Vihar|Enclave|Puram|Society|Chowk|Salai|Phase|Lagos|Abuja|Sangkat|Khan|Gardens?|Village|District|Kowloon|Hong\ Kong"
+    r"|City|Hills|Cross|Vihar|Enclave|Puram|Society|Chowk|Salai|Phase|Lagos|Abuja|Sangkat|Khan"
+    r"|Gardens?|Village|District|Kowloon|Hong\ Kong"
     r"|Jalan|Jln|Lorong|Taman|Persiaran|Kampung)"
 )
 _PIN: Final = r"[1-8]\d{2}\ ?\d{3}"
@@ -140,13 +145,16 @@ _BY_PARTS: Final = rf"""(?<![\w.#-])
     (?=[^\n;:?!]{{0,160}}[ -]{_PIN}\b)
     (?:\ {_PART}(?=,|\ ?-|\ {_PIN}),?){{1,7}}(?:\ ?-\ ?|\ ){_PIN}\b
     |P\.?\ ?O\.?\ Box\ \d{{1,6}}(?:,\ {_PART}){{1,3}}(?:\ \d{{4,6}})?
-    |(?:[A-Z]-?\d{{1,3}}(?:-\d{{1,3}}[A-Z]?){{1,2}},\ {_PART},\ |\d{{1,4}}[A-Z]?,?\ )?(?:Jalan|Jln\.?|Lorong|Persiaran|Taman|Kampung)\ {_PART}
-    (?:,\ {_PART}){{0,3}},\ \d{{5}}\ [A-Z][a-z]{{2,15}}(?:\ [A-Z][a-z]{{2,15}}){{0,2}}(?:,\ [A-Z][a-z]{{2,15}}(?:\ [A-Z][a-z]{{2,15}})?)?
+    |(?:[A-Z]-?\d{{1,3}}(?:-\d{{1,3}}[A-Z]?){{1,2}},\ {_PART},\ |\d{{1,4}}[A-Z]?,?\ )?
+    (?:Jalan|Jln\.?|Lorong|Persiaran|Taman|Kampung)\ {_PART}
+    (?:,\ {_PART}){{0,3}},\ \d{{5}}\ [A-Z][a-z]{{2,15}}(?:\ [A-Z][a-z]{{2,15}}){{0,2}}
+    (?:,\ [A-Z][a-z]{{2,15}}(?:\ [A-Z][a-z]{{2,15}})?)?
     |(?:Brgy\.?|Barangay)\ {_PART},\ (?:[A-Z][a-z]{{2,15}}\ ){{1,2}}City\b
     |(?:Sitio|Purok)\ [A-Z\d]\w{{0,20}},(?=\ (?:Brgy|Barangay|Bgy))(?:\ {_PART},?){{1,5}})"""
 _ENGLISH_PARTS: Final = _addresses(
     r"[0-9]/F|P\.?O\.? Box|[0-9]{5} [A-Z]"
-    r"|(?:Flat|Suite|Floor|Level|Rm|House|Plot|Door|Unit|Shop|Room|Block|Blk|Lot|Purok|No)\.? ?(?:No\.?"
+    r"|(?:Flat|Suite|Floor|Level|Rm|House|Plot|Door|Unit|Shop|Room|Block|Blk|Lot|Purok"
+    r"|No)\.? ?(?:No\.?"
     r"|#)? ?[A-Z]?-?[0-9]"
     r"|Block [A-Z]|# ?[0-9]{1,5}[A-Z]?,? [A-Z0-9]|[0-9](?:/[A-Z])?, [A-Z]|Sitio|Purok|Brgy"
     r"|Barangay|Village"
@@ -191,7 +199,8 @@ _ENGLISH: Final = _addresses(
     (?:,\ [A-Z][A-Za-z-]{{1,20}}(?:\ [A-Z][a-z]{{1,20}}){{0,2}}){{1,3}},?
     \ [A-Z]{{1,2}}\d[A-Z\d]?\ \d[A-Z]{{2}}\b
     |(?<![\d/])\b\d{{1,5}}(?:/\d{{1,4}})?[A-Z]?
-    \ (?:(?:[A-Z][a-z'’.]{{1,20}}|\d{{1,3}}(?:st|nd|rd|th)|[NSEW]\.?)\ ){{1,3}}{_EN_STREET}(?!\w)(?:\ [NSEW]{{1,2}}\b\.?)?
+    \ (?:(?:[A-Z][a-z'’.]{{1,20}}|\d{{1,3}}(?:st|nd|rd|th)|[NSEW]\.?)\ ){{1,3}}
+    {_EN_STREET}(?!\w)(?:\ [NSEW]{{1,2}}\b\.?)?
     (?:,?\ (?:(?:Apt|Unit|Suite|Ste|Flat|Floor)\.?\ ?\w{{1,6}}|\#\ ?\w{{1,6}}(?:-\d{{1,4}}\w?)?))?
     (?:(?:\ [A-Z][a-z]{{1,15}}){{1,4}}(?=,\ Singapore))?
     (?:,\ (?:Brgy\.?|Barangay|Bgy\.?)\ \d{{1,4}}|,\ (?:Brgy\.?|Barangay|Bgy\.?)?
@@ -206,17 +215,20 @@ _EU_TOWN: Final = (
     r"|dos)\ ){0,2}[A-ZÀ-Ý][\wÀ-ÿ'’-]{1,20}){0,2}"
 )
 _EUROPEAN: Final = _addresses(
-    r"(?:Am|An der|Im|In der|Zum|Zur|Auf de[rm]) [A-Z][^0-9\n]{0,60}[0-9]|(?i:stra(?:ß|ss)e|str\.|platz|weg"
+    r"(?:Am|An der|Im|In der|Zum|Zur|Auf de[rm]) [A-Z][^0-9\n]{0,60}[0-9]|(?i:stra(?:ß|ss)e|str\."
+    r"|platz|weg"
     r"|allee|gasse|ring|ufer|gracht|straat|laan|plein|kade|dijk|singel) [0-9]"
     r"|[0-9](?: ?bis| ?ter)?,? (?i:rue|avenue|boulevard|chemin|place|impasse|allée|quai) "
-    r"|(?:Calle|C/|Avenida|Av\.|Plaza|Paseo|Camino|Rua|R\.|Travessa|Alameda|Via|Viale|Piazza) [^0-9\n]{3,46}[0-9]",
+    r"|(?:Calle|C/|Avenida|Av\.|Plaza|Paseo|Camino|Rua|R\.|Travessa|Alameda|Via|Viale"
+    r"|Piazza) [^0-9\n]{3,46}[0-9]",
     rf"""(?:[A-ZÄÖÜ][\wÄÖÜäöüß-]{{1,24}}(?:stra(?:ß|ss)e|str\.|platz|weg|allee|gasse|ring|ufer)
     |[A-ZÄÖÜ][\wäöüß-]{{2,20}}[\ -](?:Stra(?:ß|ss)e|Str\.|Platz|Weg|Allee|Gasse|Ring))
     \ \d{{1,4}}\ ?[a-z]?\b
     (?:,?\s{{1,2}}(?:D-)?\d{{4,5}}\ {_EU_TOWN})?
     |(?:Am|An\ der|Im|In\ der|Zum|Zur|Auf\ de[rm])\ {_EU_TOWN}\ \d{{1,3}}\ ?[a-z]?,?\s{{1,2}}
     (?:D-)?\d{{4,5}}\ {_EU_TOWN}
-    |[A-Z][a-z]{{2,20}}(?:gracht|straat|laan|plein|kade|dijk|singel)\ \d{{1,4}}(?:-?\w{{1,3}})?,\s\d{{4}}\ ?[A-Z]{{2}}\ {_EU_TOWN}
+    |[A-Z][a-z]{{2,20}}(?:gracht|straat|laan|plein|kade|dijk|singel)
+    \ \d{{1,4}}(?:-?\w{{1,3}})?,\s\d{{4}}\ ?[A-Z]{{2}}\ {_EU_TOWN}
     |\d{{1,4}}(?:\ ?(?:bis|ter))?,?\ (?i:rue|avenue|boulevard|chemin|place|impasse|allée|quai)
     \ [^\n,;.]{{3,40}}
     (?:,\s\d{{5}}\ {_EU_TOWN})?

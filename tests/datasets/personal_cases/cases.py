@@ -37,6 +37,7 @@ TOPICS = (
             "fourth_set",
             "fifth_set",
             "fifth_set_names",
+            "sixth_set_names",
         )
     ),
 )

@@ -15,7 +15,7 @@ from service.datasets.personal_data.names import latin
 from service.datasets.personal_data.names.word_lists import listed, phrases
 
 _RUN: Final = re.compile(
-    rf"(?<![\w@/.&'’#-]){latin.WORD}(?:[ -]{latin.WORD}){{0,3}}"
+    rf"{latin.UPPER}(?<![\w@/.&'’#-].){latin.REST}(?:[ -]{latin.WORD}){{0,3}}"
     r"(?![A-Za-zÀ-ɏḀ-ỿ0-9@&/_]|['’](?!s\b)\w|[-.][A-Za-zÀ-ɏḀ-ỿ]| [A-ZÀ-Þ][a-zß-ÿ'’])"
 )
 _GREETING: Final = (
@@ -28,14 +28,21 @@ _GREETING: Final = (
     "|namaste|namaskar|kumusta|salamat(?: po)?|magandang \\w+(?: po)?|oy|bhai|yo|ok(?:ay)?|yes|no"
 )
 _INTRODUCED: Final = (
-    "i am|i['’]m|im|this is|(?:my |his |her )?name(?: is|['’]s| na)|(?:speaking|chatting|talking) (?:with|to)"
-    "|ich bin|ich hei(?:ß|ss)e|hier ist|je suis|m['’]appelle|soy|me llamo|sou [oa]|aqui é [oa]|me chamo"
-    "|nome é|sono|mi chiamo|saya|nama(?: saya| aku)?|bernama|ako si|mera naam|naam|traveller|passenger"
-    "|penerima|pengirim|pembeli|beneficiary|applicant|insured|holder|recipient|sender|attn|c/o|account name|a/c name|(?:user|customer|client|contact|guest|patient|employee|name)[ =:]{0,2}[\"'“(]"
+    "i am|i['’]m|im|this is|(?:my |his |her )?name(?: is|['’]s| na)|(?:speaking|chatting"
+    "|talking) (?:with|to)"
+    "|ich bin|ich hei(?:ß|ss)e|hier ist|je suis|m['’]appelle|soy|me llamo|sou [oa]|aqui é [oa]"
+    "|me chamo"
+    "|nome é|sono|mi chiamo|saya|nama(?: saya| aku)?|bernama|ako si|mera naam|naam|traveller"
+    "|passenger"
+    "|penerima|pengirim|pembeli|beneficiary|applicant|insured|holder|recipient|sender|attn|c/o"
+    "|account name|a/c name|(?:user|customer|client|contact|guest|patient|employee"
+    "|name)[ =:]{0,2}[\"'“(]"
 )
 _SIGNED: Final = (
-    "(?:regards|best|cheers|sincerely|thanks|thank you|yours|love|salam|hormat (?:saya|kami)|terima kasih|wassalam"
-    "|salamat po|gr(?:ü|ue?)(?:ß|ss)en?|cordialement|saludos|atentamente|abraços?|atenciosamente|saluti|(?:respectful|warm|faithful|tru|kind)ly)"
+    "(?:regards|best|cheers|sincerely|thanks|thank you|yours|love|salam|hormat (?:saya|kami)"
+    "|terima kasih|wassalam"
+    "|salamat po|gr(?:ü|ue?)(?:ß|ss)en?|cordialement|saludos|atentamente|abraços?|atenciosamente"
+    "|saluti|(?:respectful|warm|faithful|tru|kind)ly)"
 )
 _REFERRED: Final = (
     "(?:ask|look|looking|wait|waiting|search|appointment|ticket|booking|message|parcel|package|order"
@@ -48,17 +55,22 @@ _REFERRED: Final = (
     "|(?:handled|signed|approved|prepared|reviewed|raised|reported|sent|paid|booked|submitted|received|assigned"
     "|served|treated|opened|answered) by"
     "|(?:ask(?:ed)?|tell|told|call(?:ed)?|contact(?:ed)?|email(?:ed)?|text(?:ed)?|ping(?:ed)?|remind(?:ed)?"
-    "|thank(?:ed)?|inform(?:ed)?|notify|cc|meet|met|invite|miss|picked up|patient|customer|client|tenant|guest"
+    "|thank(?:ed)?|inform(?:ed)?|notify|cc|meet|met|invite|miss|picked up|patient|customer|client"
+    "|tenant|guest"
     "|student|colleague|coworker|teammate|neighbou?r|friend|nurse|driver|agent|rider|courier|maid|nanny)"
-    "|(?:my|his|her|our|their|your) (?:[a-z]+ )?(?:wife|husband|spouse|son|daughter|mother|father|mom|mum|dad|brother"
+    "|(?:my|his|her|our|their|your) (?:[a-z]+ )?(?:wife|husband|spouse|son|daughter|mother|father"
+    "|mom|mum|dad|brother"
     "|sister|friend|colleague|boss|manager|doctor|lawyer|landlord|neighbou?r|partner|assistant|nanny|maid|driver"
     "|teacher|uncle|aunt|auntie|cousin|niece|nephew|grandma|grandpa|fiancée?|girlfriend|boyfriend|helper"
     "|roommate|housemate|flatmate|kid|baby|child|hermano|hermana|amig[oa]|suami|istri|anak|teman|adik|kakak)"
     "|mama|baba|papa|aunty?|auntie|uncle|sister|brother|bro|sis|coach|nurse|teacher|sir|ma['’]am|maam|mam|miss"
     "|encik|puan|cik|tuan|datuk|datin|kakak|abang|adik|bang|mbak|mas|kurir|oga|alhaji|hajiya|kuya|ate|tita|tito"
-    "|(?:bilang|sampaikan|kirim|titip|kasih|serahkan|transfer|hubungi|tanya) (?:ke|sama|kepada|pada)"
+    "|(?:bilang|sampaikan|kirim|titip|kasih|serahkan|transfer|hubungi|tanya) (?:ke|sama|kepada"
+    "|pada)"
     "|hubungi|ketemu|bertemu|(?:sabi|kausapin|hanapin|tawagan)(?: (?:ni|si|niyo po si|mo si))?"
-    "|atendente|técnic[oa]|emplead[oa]|client[ea]|se llama|ruft|(?:ibu|ayah|bapak|mama|papa|anak|istri|suami|kakak|adik|teman|bos)(?:nya| saya| kami)|oleh|dengan|sama|untuk|buat|kollege|kollegin|frau|herr"
+    "|atendente|técnic[oa]|emplead[oa]|client[ea]|se llama|ruft|(?:ibu|ayah|bapak|mama|papa|anak"
+    "|istri|suami|kakak|adik|teman|bos)(?:nya| saya| kami)|oleh|dengan|sama|untuk|buat|kollege"
+    "|kollegin|frau|herr"
 )
 _STRONG: Final = re.compile(
     rf"(?<!\w)(?:(?:{_INTRODUCED}):? ?|{_SIGNED}(?:,? *\n\s*|, ))$", re.IGNORECASE
@@ -66,22 +78,26 @@ _STRONG: Final = re.compile(
 """What is before a name of which one word is listed."""
 _BEFORE: Final = re.compile(
     rf"(?<!\w)(?:(?:{_GREETING})[,!]?|(?:{_REFERRED}),?|it['’]s|aku|main|si|kay|ni"
-    r"|(?:agent|customer|user|client|staff|admin) \(|cs:?|(?:^|\n| )[-–—~](?:\s?[a-z]{2,10})?)[ \"'“]{0,2}$",
+    r"|(?:agent|customer|user|client|staff|admin) \(|cs:?|(?:^|\n"
+    r"| )[-–—~](?:\s?[a-z]{2,10})?)[ \"'“]{0,2}$",
     re.IGNORECASE,
 )
 """What is before a name."""
 _VOCATIVE: Final = re.compile(
     r"(?<!\w)(?:thank|thanks|sorry|welcome|hi|hello|hey|please|great|sure|okay|ok|noted|alright|congrat\w*|appreciate|help"
-    r"|contacting|waiting|see|bye|night|luck|maaf|terima kasih|baik|salamat|gracias|obrigad[oa]|merci|danke)\b"
+    r"|contacting|waiting|see|bye|night|luck|maaf|terima kasih|baik|salamat|gracias|obrigad[oa]"
+    r"|merci|danke)\b"
     r"[^.!?\n]{0,50}, $",
     re.IGNORECASE,
 )
 """What is before a name with which a sentence ends."""
 _AFTER: Final = re.compile(
     r" (?:madam|ma['’]am|maam|sir|ji|bhai|bhaiya|didi|uncle|aunty|auntie|anna|akka|sahab|saab)\b"
-    r"|(?:['’]s)? (?:from (?:HR|IT|accounts?|accounting|sales|finance|support|billing|the)|here\b|po (?:ito|to)\b"
+    r"|(?:['’]s)? (?:from (?:HR|IT|accounts?|accounting|sales|finance|support|billing|the)|here\b"
+    r"|po (?:ito|to)\b"
     r"|(?:called|emailed|phoned|texted|said|says|told|promised|asked|replied|wants|lives) )"
-    r"| to (?:send|book|prepare|call|follow|check|update|review|share|draft|confirm|finish|fix|contact|arrange|schedule|bring|email)\b"
+    r"| to (?:send|book|prepare|call|follow|check|update|review|share|draft|confirm|finish|fix"
+    r"|contact|arrange|schedule|bring|email)\b"
     r"| (?:absent|present\b|on leave|is (?:absent|on leave|off sick))"
 )
 _BETWEEN: Final = re.compile("[ -]")
@@ -89,12 +105,14 @@ _AND: Final = frozenset(
     (" and ", " or ", ", ", " & ", " dan ", " atau ", " y ", " et ", " und ", " at ")
 )
 _THEN: Final = re.compile(
-    r"[ \t]*(?:[,.!\n]|$)| (?:from|here|speaking|calling|again|with|at|dari|dr|bagian|mau|ingin|hai|from|and|po|de|aus|von|di|del)\b"
+    r"[ \t]*(?:[,.!\n]|$)| (?:from|here|speaking|calling|again|with|at|dari|dr|bagian|mau|ingin"
+    r"|hai|from|and|po|de|aus|von|di|del)\b"
 )
 """What follows a name that is also a word."""
 _ENDS: Final = re.compile(r"[.!?]|$")
 _SAID: Final = (
-    "(?:(?:my|his|her|our) (?:wife|husband|son|daughter|mum|mom|dad|brother|sister|friend|flatmate|roommate"
+    "(?:(?:my|his|her|our) (?:wife|husband|son|daughter|mum|mom|dad|brother|sister|friend|flatmate"
+    "|roommate"
     "|colleague|boss|maid)|i['’]?m|i am|this is|my name(?: is|['’]s)|saya|aku|ako si|mera naam|main"
     "|ask|tell|call|si|kay|kak|mas|mbak|bang|pak|bu|kuya|ate|aunty|uncle)"
 )
@@ -166,7 +184,7 @@ def _weak() -> frozenset[str]:
 
 
 def _lowercase_names(text: str) -> Iterator[tuple[int, int]]:
-    """Yield given names that are written without capitals, after words with which people say them."""
+    """Yield given names without capitals, after words with which people say them."""
     for said in _LOWERCASE.finditer(text):
         if is_given(said[1].title()) or (said["from"] and said[1].title() in _weak()):
             yield said.span(1)

@@ -58,8 +58,10 @@ _ALSO: Final = {UNKNOWN: ("en", "hi", "id", "ko", "th", "vi", "zh-Hans"), "mr": 
 
 
 _OFFICE: Final = re.compile(
-    r"(?<!\w)(?:president|presiden|prime minister|minister|menteri|perdana menteri|gubernur|governor|senator"
-    r"|king|queen|pope|emperor|chancellor|pangulong?|tổng thống|thủ tướng|chủ tịch nước|ca sĩ|diễn viên|cầu thủ"
+    r"(?<!\w)(?:president|presiden|prime minister|minister|menteri|perdana menteri|gubernur"
+    r"|governor|senator"
+    r"|king|queen|pope|emperor|chancellor|pangulong?|tổng thống|thủ tướng|chủ tịch nước|ca sĩ"
+    r"|diễn viên|cầu thủ"
     r"|penyanyi|aktor|aktris|pahlawan|presidente|ministro|kanzler|präsident|président|राष्ट्रपति|प्रधानमंत्री|मुख्यमंत्री"
     r"|अभिनेता|अभिनेत्री|गायक) $|(?:นายกรัฐมนตรี|ประธานาธิบดี|นักร้อง|นักแสดง|นักเขียน) ?$"
     r"|(?:大統領|首相|总统|總統|主席|总理|總理|歌手|演员|演員|작가|가수|배우|대통령) ?$",

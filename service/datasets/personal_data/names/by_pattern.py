@@ -22,7 +22,7 @@ from service.datasets.personal_data.names.indonesian import EATERIES
 from service.datasets.personal_data.names.latin import find_latin_names
 from service.datasets.personal_data.tables import find_cells
 
-_CAP: Final = r"[A-ZÀ-ÖØ-ÞĆČĐĞİŁŚŠŞŻŽ][a-zà-öø-ÿĀ-žA-Z'’-]{1,20}"
+_CAP: Final = r"[A-ZÀ-ÖØ-ÞĆČĐĞİŁŚŠŞŻŽ][a-zà-öø-ÿĀ-ɏḀ-ỿA-Z'’-]{1,20}"
 _NOT_NAMES: Final = (
     r"(?!(?:Excel|Word|Office|Pepper|Martens|Fields|Coffee|Clean|Muscle|Potato|Oetker|Scholl|Robot"
     r"|Windows|Teams|Access|Outlook|Customer|Support|Service|Team|Sir|Madam|New|Here|Required|Executive"
@@ -103,11 +103,12 @@ _KM_WORD: Final = "(?!គ្រូ|ស្រី|ប្រុស|និង|អ្
 _KM_NAME: Final = r"(?!និង|អ្នក|គឺ|សូម)[ក-៓]{2,12} [ក-៓]{2,14}(?![ក-៓])"
 
 _ENGLISH: Final = GuardedPattern(
-    rf"(?:(?:name (?:is|na)|ame's|naam|his is|my|[Mm]y|[Hh]is|[Hh]er) "
-    rf"|(?:I am|I'm|his is|ame[\"']?[:=]|(?:{_PERSONS})(?: \d{{1,2}})?:)[ \"']{{0,3}}"
-    r"|(?:igned|pproved|repared|eviewed) by )"
-    rf"(?:(?:{_RELATIVES}),? )?[A-ZÀ-Þ]|(?:{_PARTIES})\b|NAME ?:|(?m:^)(?:Hi|Hello|Dear) |bol rah"
-    r"| here[.,!]"
+    r"(?:ame (?:is|na)|ame's|naam|ame[\"')]{0,2} ?(?:=>|[:=])) ?[\"'(]{0,3}[A-ZÀ-Þ]|NAME ?:|bol rah"
+    r"|(?:I am|I'm|his is) {1,2}[A-ZÀ-Þ][^ \n]* (?:[A-ZÀ-Þ]|[dvb][aei]|from|calling|here)"
+    rf"|(?:{_PERSONS})(?: \d{{1,2}})?: {{0,2}}[A-ZÀ-Þ]|(?:igned|pproved|repared"
+    r"|eviewed) by [A-ZÀ-Þ]"
+    rf"|(?:[Mm]y|[Hh]is|[Hh]er) (?:{_RELATIVES}),? [A-ZÀ-Þ]|(?:{_PARTIES}),? [A-ZÀ-Þ]"
+    r"|(?m:^)(?:Hi|Hello|Dear) [A-ZÀ-Þ]|[A-ZÀ-Þ][^ \n]* here[.,!]"
     r"|(?:egards|incerely|hanks|hank you|Yours|Cheers|ruly|igned|est|armly|espectfully),"
     r"[^!-~]{1,3}[A-ZÀ-Þ]",
     rf"\b(?:[Mm]y (?:full )?name (?:is|na)|[Nn]ame's|[Mm]era naam|[Tt]his is(?= {_CAP} (?:from"
@@ -124,7 +125,8 @@ _ENGLISH: Final = GuardedPattern(
     rf"\b(?:[Ss]igned|[Aa]pproved|[Pp]repared|[Rr]eviewed) by ({_FULL_NAME})",
     rf"^(?:Hi|Hello|Dear) ({_NAME}),\s*\n",
     rf"\b[Mm]ain ({_FULL_NAME})(?= bol rah[aei])|(?:^|[.,!] )({_FULL_NAME})(?= here[.,!])",
-    rf"\b(?:[Mm]y|[Hh]is|[Hh]er) (?:{_RELATIVES}),? (?:({_FULL_NAME})|({_NAME})(?=[,.;:)!?\n]|['’]s|$| \())",
+    rf"\b(?:[Mm]y|[Hh]is|[Hh]er) (?:{_RELATIVES}),? (?:({_FULL_NAME})|({_NAME})(?=[,.;:)!?\n]"
+    r"|['’]s|$| \())",
     rf"\b(?:{_PARTIES}),? ({_FULL_NAME})",
     rf"\b(?:[Rr]egards|[Ss]incerely|[Tt]hanks|[Tt]hank you|Yours|Cheers"
     rf"|[Tt]ruly|[Ss]igned|[Bb]est|[Ww]armly|[Rr]espectfully),\s{{1,3}}({_FULL_NAME})",
@@ -134,7 +136,8 @@ _ANY: Final = GuardedPattern(
     r"Mr|Ms|Mdm|Madam|Miss|Dr|Prof|Alhaj|Shri|Smt|Mallam|Chief|Engr|Barr|Pastor|Rev|Atty|Khun"
     r"|Kuya|Tito|Tita|Aunt|Oga|Hajiya|Encik|Puan|Cik|Usta|Datin|<[^ <>@]+@",
     rf"\b(?:Mr|Mrs|Ms|Mdm|Madam|Miss|Dr|Prof|Alhaj[ia]|Shri|Smt|Mallam|Chief|Engr|Barr|Pastor|Rev"
-    rf"|Atty|Khun|Kuya|Tito|Tita|Aunty|Auntie|Oga|Hajiya|Encik|Puan|Cik|Cikgu|Ustazah?|Datin)\.? (?:(?:Dr|Prof|Engr)\.? )?({_PARTICLE}{_NAME})",
+    r"|Atty|Khun|Kuya|Tito|Tita|Aunty|Auntie|Oga|Hajiya|Encik|Puan|Cik|Cikgu|Ustazah?"
+    rf"|Datin)\.? (?:(?:Dr|Prof|Engr)\.? )?({_PARTICLE}{_NAME})",
     r"(?:^|[:,;] ?|\n)[\"']?([^\Wa-z\d_][^\s\d<>@:,;\"]{0,24}(?: [^\s\d<>@:,;\"]{1,24}){1,3}"
     r"|[^\x00-\x7f]{2,12})[\"']? ?(?=<[^\s<>@]+@)",
 )
@@ -166,8 +169,11 @@ _OF_PERSONS: Final = re.compile(
     rf"|student) )?(?:{_PERSON_COLUMN})(?: name)?",
     re.IGNORECASE,
 )
+_CELL: Final = r"[^\n.?!:=(){}<>0-9|,;\t]*"
+_PERSON_HEADER: Final = rf"[*\"' ]*(?:[a-z]+[ _])?(?:{_PERSON_COLUMN})(?:[ _]?name)?[*\"' ]*"
 _TABLE: Final = Guards(
-    rf"(?im:(?:^|[(|,;\t])[*\"' ]*(?:[a-z]+[ _])?(?:{_PERSON_COLUMN})(?:[ _]?name)?[*\"' ]*(?:$|[)|,;\t]))"
+    rf"(?im:^(?:{_CELL}[|,;\t])+{_PERSON_HEADER}(?:[|,;\t]{_CELL})*\r?$"
+    rf"|^{_PERSON_HEADER}(?:[|,;\t]{_CELL})+\r?$)|(?i:\bvalues\s*\()"
 )
 """The header of a column for persons."""
 _AR: Final = "[ء-ي]{2,14}"
@@ -203,7 +209,8 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
             rf"|أبو))?(?: {_AR}){{0,2}} ال[ء-ي]{{3,12}})",
             rf"(?:اسمي|(?:ال)?(?:سيد|دكتور|أستاذ|مهندس|عميل|مريض)ة?"
             rf"|(?:ال)?اسم(?: الكامل)? ?[::]) ({_AR_NAME})",
-            rf"(?:أنا|انا|اسمي|معك|(?:مرحبا|أهلا)ً?(?: يا)?|يا|(?:ال)?(?:سيد|دكتور|أستاذ|مهندس|آنس)ة?)،? ({_AR_GIVEN})"
+            r"(?:أنا|انا|اسمي|معك|(?:مرحبا|أهلا)ً?(?: يا)?|يا|(?:ال)?(?:سيد|دكتور|أستاذ|مهندس"
+            rf"|آنس)ة?)،? ({_AR_GIVEN})"
             r"(?! الله)(?![ء-ي])",
         ),
     ),
@@ -230,7 +237,10 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
         titles=r"Monsieur|Madame|Mademoiselle|M\.|Mme|Mlle|Me",
         told="m['’]appelle|[Mm]on nom est",
         labels="Cliente?|Patiente?|Nom|Destinataire",
-        relatives="(?:mon|ma) (?:mari|femme|fille|fils|mère|père|sœur|frère|conjointe?|tante|oncle|cousine?|voisine?|grand-mère|grand-père|amie?|collègue)",
+        relatives=(
+            "(?:mon|ma) (?:mari|femme|fille|fils|mère|père|sœur|frère|conjointe?|tante|oncle"
+            "|cousine?|voisine?|grand-mère|grand-père|amie?|collègue)"
+        ),
     ),
     "nl": _european(
         titles=r"[Mm]eneer|[Mm]evrouw|[Dd]hr\.|[Mm]evr\.|[Mm]w\.",
@@ -242,20 +252,28 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
         titles=r"[Ss]eñora?|[Ss]eñorita|Sra?\.|Don|Doña",
         told="[Mm]e llamo|[Mm]i nombre es",
         labels="Clienta?e?|Paciente|Nombre|Destinatario",
-        relatives="(?:mi|su) (?:espos[oa]|marido|mujer|hij[oa]|madre|padre|mam[áa]|pap[áa]|abuel[oa]|tí[oa]|prim[oa]|sobrin[oa]|suegr[oa]|novi[oa]|amig[oa]|vecin[oa]|jef[ea]"
-        "|herman[oa])",
+        relatives=(
+            "(?:mi|su) (?:espos[oa]|marido|mujer|hij[oa]|madre|padre|mam[áa]|pap[áa]|abuel[oa]"
+            "|tí[oa]|prim[oa]|sobrin[oa]|suegr[oa]|novi[oa]|amig[oa]|vecin[oa]|jef[ea]|herman[oa])"
+        ),
     ),
     "pt": _european(
         titles=r"[Ss]enhora?|Sra?\.|Dona|[Dd]ra?\.|[Dd]outora?|[Tt]écnic[oa]|[Aa]tendente",
         told="[Mm]eu nome é|[Mm]e chamo|[Aa]qui é [oa]",
         labels="Cliente|Paciente|Nome|Destinatário",
-        relatives="(?:meu|minha) (?:espos[oa]|marido|mulher|filh[oa]|mãe|pai|av[óô]|ti[oa]|prim[oa]|sobrinh[oa]|sogr[oa]|namorad[oa]|amig[oa]|vizinh[oa]|chefe|irmão|irmã)",
+        relatives=(
+            "(?:meu|minha) (?:espos[oa]|marido|mulher|filh[oa]|mãe|pai|av[óô]|ti[oa]|prim[oa]"
+            "|sobrinh[oa]|sogr[oa]|namorad[oa]|amig[oa]|vizinh[oa]|chefe|irmão|irmã)"
+        ),
     ),
     "it": _european(
         titles=r"[Ss]ignora?|Sig\.|Sig\.ra|[Dd]ott\.(?:ssa)?|[Dd]ottor(?:essa)?",
         told="[Mm]i chiamo",
         labels="Cliente|Paziente|Nome|Destinatario",
-        relatives="mi[oa] (?:moglie|marito|figli[oa]|madre|padre|mamma|papà|nonn[oa]|zi[oa]|cugin[oa]|amic[oa]|vicin[oa]|sorella|fratello)",
+        relatives=(
+            "mi[oa] (?:moglie|marito|figli[oa]|madre|padre|mamma|papà|nonn[oa]|zi[oa]|cugin[oa]"
+            "|amic[oa]|vicin[oa]|sorella|fratello)"
+        ),
     ),
     "en": (_ENGLISH,),
     "tl": (
@@ -356,7 +374,8 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "ta": (
         GuardedPattern(
             "அக்கா|அண்ணா|சார்|மேடம்|பெயர்|வணக்கம்|நான் |திரு|நன்றி|டாக்டர்|வாடிக்கையாளர்|நோயாளி|அன்புள்ள",
-            rf"(?:என்(?:னுடைய)? பெயர்|(?:[஀-௿]{{2,12}} )?பெயர்[:：]|(?:வாடிக்கையாளர்|நோயாளி|பெறுநர்|அனுப்புநர்)[:：]"
+            rf"(?:என்(?:னுடைய)? பெயர்|(?:[஀-௿]{{2,12}} )?பெயர்[:：]|(?:வாடிக்கையாளர்|நோயாளி|பெறுநர்"
+            r"|அனுப்புநர்)[:：]"
             rf"|(?<![஀-௿])(?:திருமதி|திரு|செல்வி|டாக்டர்|ஆசிரியர்)\.?) ?({_TA_NAME})",
             rf"(?:வணக்கம்|நன்றி|அன்புள்ள) ({_TA_WORD}(?: {_TA_WORD})?)(?=[,!.])",
             rf"(?:^|[.!?,] )({_TA_WORD})(?= (?:அக்கா|அண்ணா|சார்|மேடம்|அம்மா|ஐயா|தம்பி)(?![஀-௿]))",

@@ -72,7 +72,7 @@ def signs() -> str:
     return (
         rf"{family}[{given}]{{2}}|{family}[{given}](?:{_DOES})"
         rf"|{family}(?:{TITLE}|律|师|師|阿姨|叔叔|太)|[小老]{family}"
-        rf"|(?:{_ROLE})(?:[是叫为為：:\s（(]\s?)?{family}|{_CLOSE.pattern}\s+{family}"
+        rf"|(?:{_ROLE})(?:[是叫为為：:\s（(]\s?)?{FAMILY}|{_CLOSE.pattern}\s+{family}"
     )
 
 

@@ -29,10 +29,14 @@ _WORD: Final = re.compile(
     rf"(?<![가-힣])(?:(?:{_LONG_FAMILY})[가-힣]{{1,2}}|[{FAMILIES}][가-힣]{{2}})"
     rf"(?=({_PARTICLES})?(?![가-힣]))"
 )
-SIGNS: Final = rf"[{FAMILIES}][가-힣]{{2}}|{_LONG_FAMILY}|-[A-Za-z][a-z]|[가-힣]{{2}} ?(?:님|씨|[아야][,!~ ]|이[가는도랑])"
+SIGNS: Final = (
+    rf"[{FAMILIES}][가-힣]{{2}}|{_LONG_FAMILY}|-[A-Za-z][a-z]"
+    rf"|[가-힣]{{2}} ?(?:님|씨|[아야][,!~ ]|이[가는도랑])"
+)
 """A family name with a given name, in Hangul, or the hyphen of a romanized one."""
 _GIVEN: Final = re.compile(
-    r"(?<![가-힣])([가-힣]{2})(?= ?(?:님|씨|양|군)(?![가-힣]{3})|[아야](?=[,!~ ])|이(?:가|는|도|랑|한테|를|네)(?![가-힣]))"
+    r"(?<![가-힣])([가-힣]{2})(?= ?(?:님|씨|양|군)(?![가-힣]{3})|[아야](?=[,!~ ])|이(?:가|는|도|랑"
+    r"|한테|를|네)(?![가-힣]))"
 )
 _LONG: Final = re.compile(rf"(?:{_LONG_FAMILY})[가-힣]")
 # Endings of given names that are also particles: 설정은 is a name, or "the settings".

@@ -15,9 +15,9 @@ from typing import Final
 from service.datasets.personal_data.names.indonesian import SENTENCE_START
 from service.datasets.personal_data.names.word_lists import listed
 
-_UPPER: Final = "[A-ZÀ-ÖØ-Þ]"
-_REST: Final = r"(?:['’][A-Z])?[a-zà-öø-ÿ]+(?:[A-Z-][a-zà-öø-ÿA-Z]+)?"
-WORD: Final = _UPPER + _REST
+UPPER: Final = "[A-ZÀ-ÖØ-Þ]"
+REST: Final = r"(?:['’][A-Z])?[a-zà-öø-ÿ]+(?:[A-Z-][a-zà-öø-ÿA-Z]+)?"
+WORD: Final = UPPER + REST
 _CAPITAL: Final = re.compile("[A-ZÀ-Þ]")
 _SMALL: Final = r"[A-Z]\.?|de la|de los|de|dela|del|da|dos|van der|van|von|bin|binti|al"
 SIGNS: Final = (
@@ -27,7 +27,7 @@ SIGNS: Final = (
 """Two capitalized words in a row, or one after an initial."""
 # A pattern that starts with a set of characters is searched for faster than one with a lookbehind.
 _RUN: Final = re.compile(
-    rf"{_UPPER}(?<![\w.@/&'’-].){_REST}"
+    rf"{UPPER}(?<![\w.@/&'’-].){REST}"
     rf"(?: (?:(?:{_SMALL}) )?{WORD}){{1,5}}"
     r"(?![A-Za-zÀ-ɏḀ-ỿ0-9@&/]|['’][A-Za-zÀ-ɏḀ-ỿ]{2}|[-.][A-Za-zÀ-ɏḀ-ỿ])"
 )

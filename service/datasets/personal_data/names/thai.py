@@ -14,7 +14,10 @@ from typing import Final
 
 from service.datasets.personal_data.names.word_lists import listed
 
-SIGNS: Final = "[ก-๙]{2} {1,2}[ก-๙]{3}|คุณ|นาง|นาย|พี่|น้อง|ชื่อ|โดย|ทีมงาน|หมอ|ครู|อาจารย์|ป้า|ลุง|ช่าง|ผู้|แอดมิน|(?:แม่|พ่อ|ผู้ปกครอง|เพื่อน|แฟน|ลูก)ของ"
+SIGNS: Final = (
+    "[ก-๙]{2} {1,2}[ก-๙]{3}|คุณ|นาง|นาย|พี่|น้อง|ชื่อ|โดย|ทีมงาน|หมอ|ครู|อาจารย์|ป้า"
+    "|ลุง|ช่าง|ผู้|แอดมิน|(?:แม่|พ่อ|ผู้ปกครอง|เพื่อน|แฟน|ลูก)ของ"
+)
 """Two Thai words with a space between them, or a title."""
 _PAIR: Final = re.compile(r"(?<![ก-๙])([ก-๙]{2,28}) {1,2}(?=([ก-๙]{3,28}))")
 # Words that are written before a given name without a space.
@@ -35,7 +38,8 @@ _NEXT: Final = re.compile(r"เป็น|ค่ะ|ครับ|คะ|นะ|�
 _LEAST_CHARS: Final = 4
 # A given name alone counts after a title, if a space or one of these words follows.
 _SINGLE: Final = re.compile(
-    r"(คุณ(?<!ขอบคุณ)|นางสาว|นาย|นาง|พี่|น้อง|ชื่อ|โดย|หมอ|ครู|อาจารย์|ป้า|ลุง|ช่าง|ทีมงาน:|,|(?:แม่|พ่อ|ผู้ปกครอง|เพื่อน|แฟน|ลูก)ของ) ?([ก-๙]{2,28})"
+    r"(คุณ(?<!ขอบคุณ)|นางสาว|นาย|นาง|พี่|น้อง|ชื่อ|โดย|หมอ|ครู|อาจารย์|ป้า|ลุง|ช่าง|ทีมงาน:|,|(?:แม่|พ่อ"
+    r"|ผู้ปกครอง|เพื่อน|แฟน|ลูก)ของ) ?([ก-๙]{2,28})"
     r"(?: {1,2}(?=([ก-๙]{4,28})))?"
 )
 # Any word is a name after "my name is", after a greeting, or between a title and a particle.
@@ -44,7 +48,8 @@ _CALLED: Final = re.compile(
     r"|(?:สวัสดี|ขอบคุณ|เรียน)(?:ค่ะ|ครับ|คะ|นะคะ)? ?(?:คุณ|พี่|น้อง)"
     r"|(?:พี่|น้อง|คุณ)(?=[ก-๙]{2,8}(?:คะ|ครับ|ค่ะ|ขา)(?![ก-๙]))|แอดมิน(?:ชื่อ)?(?=[ก-๙]{2,8}(?:ตอบ|บริการ|น่ารัก|ค่ะ|คะ|ครับ)))"
     r"(?!นาย|นาง|คุณ|ด\.|ดร|ลูกค้า|แม่|พ่อ|ลูก|หมอ|ครู|หมา|แมว|สาว|ชาย|ป้า|ลุง|ยาย|ตา(?![ก-๙])|ช่าง|แอด|ทีมงาน|ร้าน|เจ้าของ|มาก|ภาพ|ล่วงหน้า|อะไร|ใคร"
-    r"|เดียวกัน|เดิม|จริง|เล่น|คือ|ว่า|นัก|ผู้|ท่าน|ทุก|คน|น้อง|พี่|สมาชิก|อาจารย์|ผม|ดี|รัก|ที่|ค่ะ|ครับ|คะ|นะ)([ก-๙]{2,20})(?: {1,2}(?=([ก-๙]{4,28})))?"
+    r"|เดียวกัน|เดิม|จริง|เล่น|คือ|ว่า|นัก|ผู้|ท่าน|ทุก|คน|น้อง|พี่|สมาชิก|อาจารย์|ผม|ดี|รัก|ที่|ค่ะ|ครับ|คะ"
+    r"|นะ)([ก-๙]{2,20})(?: {1,2}(?=([ก-๙]{4,28})))?"
 )
 # After a label, any two words are a name.
 _LABEL: Final = re.compile(
@@ -84,7 +89,7 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
         given = _given_part(called[1], nickname=True)
         then = None if given else _THEN.search(called[1], _LEAST_CALLED)
         size = len(given) or (then.start() if then else len(called[1]))
-        family = called[2] and size == len(called[1]) and _family_part(called[2])
+        family = _family_part(called[2]) if called[2] and size == len(called[1]) else ""
         if family and _family_parts("family_parts", "family_words").search(family):
             yield called.start(1), called.start(2) + len(family)
         elif called[1][:size] not in _words():

@@ -19,7 +19,8 @@ _UPPER: Final = "A-ZÀ-ÃÈ-ÊÌÍÒ-ÕÙÚÝĂĐĨŨƠƯ" + "".join(map(chr, ra
 _WORD: Final = rf"[{_UPPER}][^\W\d_]{{0,6}}"
 SIGNS: Final = (
     rf"[{_UPPER}][\pL\pN]* [{_UPPER}]"
-    rf"|(?i:anh|chị|ông|bà|cô|chú|bác|em|bạn|thầy|sếp|bé|dì|cậu|mình|tôi|con|cháu)(?: là| tên| tên là)? [{_UPPER}]"
+    r"|(?i:anh|chị|ông|bà|cô|chú|bác|em|bạn|thầy|sếp|bé|dì|cậu|mình|tôi|con|cháu)(?: là| tên"
+    rf"| tên là)? [{_UPPER}]"
 )
 """Two capitalized words in a row."""
 LETTERS: Final = "[\u1ea0-\u1ef9]|(?:Bùi|Hoàng|Lê|Ngô|Võ|Vũ|Lý|Đinh|Đoàn|Dương|Lâm|Trương) [A-Z]"
@@ -43,7 +44,8 @@ _PLACE: Final = re.compile(
 )
 # One or two given names after a title, such as "chị Lan".
 _TITLED: Final = re.compile(
-    rf"(?<!\w)(?:[Aa]nh|[Cc]hị|[Ôô]ng|[Bb]à|[Cc]ô|[Cc]hú|[Bb]ác|[Ee]m|[Bb]ạn|[Tt]hầy|[Ss]ếp|[Bb]é|[Dd]ì|[Cc]ậu|(?:[Mm]ình|[Tt]ôi|[Cc]on|[Cc]háu)(?= là | tên ))"
+    r"(?<!\w)(?:[Aa]nh|[Cc]hị|[Ôô]ng|[Bb]à|[Cc]ô|[Cc]hú|[Bb]ác|[Ee]m|[Bb]ạn|[Tt]hầy|[Ss]ếp|[Bb]é"
+    r"|[Dd]ì|[Cc]ậu|(?:[Mm]ình|[Tt]ôi|[Cc]on|[Cc]háu)(?= là | tên ))"
     rf"(?P<is> là| tên(?: là)?)? ({_WORD}(?: {_WORD})?)(?![\w-]| {_WORD})"
 )
 _NOT_TITLED: Final = frozenset({"Quốc", "Văn", "Ngữ", "Em"})
@@ -83,7 +85,7 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
 
 def find_written_names(text: str) -> Iterator[tuple[int, int]]:
     """Yield what `find_names` does, in a text of another language with Vietnamese letters."""
-    if _LETTERS.search(text):
+    if not text.isascii() and _LETTERS.search(text):
         yield from find_names(text)
 
 
