@@ -21,10 +21,10 @@ from service.inference.background.calls import (
     SampleFailed,
 )
 from service.inference.gateway import refusals
-from service.inference.gateway.engine_errors import model_not_found
 from service.inference.gateway.parameters import RequestRules, check_tools
 from service.inference.gateway.request_body import with_fields
 from service.models.catalogue import Catalogue
+from service.models.lookup import model_not_found
 from service.models.parsers import ToolCallParsers
 from service.models.registry import ServableModel
 

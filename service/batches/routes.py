@@ -11,7 +11,8 @@ from service.batches.records import WINDOW_S, Batches, BatchRecord, BatchStatus
 from service.batches.schemas import BatchObject, CreateBatch
 from service.core import clock, ids, tracing
 from service.core.claims import Claim
-from service.core.errors import BadRequest, NotFound
+from service.core.errors import BadRequest
+from service.files.lookup import named_file
 from service.files.records import Purpose
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
@@ -119,18 +120,8 @@ async def cancel_batch(batch: Existing, store: Store) -> BatchObject:
 
 
 async def _check_file(file_id: str, caller: Principal, store: Batches) -> None:
-    param, file = "input_file_id", None
-    if ids.is_valid(file_id, ids.FILE):
-        file = await store.files.get(caller.project_id, file_id, clock.now_s())
-    if file is None:
-        raise NotFound(f"No such File object: {file_id[:80]}", param=param, code="file_not_found")
-    if file.purpose is not Purpose.BATCH:
-        raise BadRequest(
-            f"The file {file.id} has the purpose '{file.purpose}'. Upload it with the purpose "
-            "'batch'.",
-            param=param,
-            code="invalid_file_purpose",
-        )
+    param = "input_file_id"
+    file = await named_file(store.files, caller.project_id, file_id, param, Purpose.BATCH)
     if file.bytes > MAX_INPUT_BYTES:
         raise BadRequest(
             f"The file {file.id} has {file.bytes} bytes, and the input of a batch at most "

@@ -30,6 +30,7 @@ from service.evals.item_schema import ItemSchema, SchemaInvalid
 from service.evals.records import EvalRecord, Evals, RunRecord
 from service.evals.schemas import CreateEval, CreateEvalRun, LogsDataSourceConfig
 from service.evals.stored_items import select_chats
+from service.files.lookup import named_file
 from service.files.records import Files, FileStatus, Purpose
 from service.files.stored_chats.records import StoredChats
 from service.grading.check import check
@@ -42,6 +43,7 @@ from service.inference.gateway.tools import (
     check_response_tools,
     text_format,
 )
+from service.models.lookup import named_model
 from service.models.registry import ModelRegistry
 from service.web.auth import Principal
 from service.web.permissions import Permission
@@ -181,12 +183,7 @@ async def _check_sampling(
             )
     assert source.model is not None
     assert source.input_messages is not None
-    if await registry.resolve(caller.project_id, source.model) is None:
-        raise NotFound(
-            f"The model '{source.model[:200]}' does not exist or you do not have access to it.",
-            param="data_source.model",
-            code="model_not_found",
-        )
+    await named_model(registry, caller.project_id, source.model, "data_source.model")
     try:
         prompts.check(source.input_messages, record.item_schema)
     except prompts.PromptInvalid as e:
@@ -213,18 +210,8 @@ def _check_formats(source: SampledDataSource) -> None:
 
 
 async def _check_file(source: FileIdSource, caller: Principal, files: Files) -> None:
-    param, file = "data_source.source.id", None
-    if ids.is_valid(source.id, ids.FILE):
-        file = await files.get(caller.project_id, source.id, clock.now_s())
-    if file is None:
-        raise NotFound(f"No such File object: {source.id[:80]}", param=param, code="file_not_found")
-    if file.purpose is not Purpose.EVALS:
-        raise BadRequest(
-            f"The file {file.id} has the purpose '{file.purpose}'. Upload it with the purpose "
-            "'evals'.",
-            param=param,
-            code="invalid_file_purpose",
-        )
+    param = "data_source.source.id"
+    file = await named_file(files, caller.project_id, source.id, param, Purpose.EVALS)
     if file.status is FileStatus.ERROR:
         raise BadRequest(
             f"The file {file.id} cannot be used. {file.status_details}",

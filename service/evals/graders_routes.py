@@ -9,10 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from service.core import ids
 from service.core.backpressure import Slots
-from service.core.errors import BadRequest, NotFound, RateLimited
-from service.evals.judge import CallersJudge
-from service.grading.check import check, judges
-from service.grading.errors import GraderError, GraderInvalid
+from service.core.errors import RateLimited
+from service.evals.judge import CallersJudge, check_grader
+from service.grading.errors import GraderError
 from service.grading.grade import grade
 from service.grading.model_graders import GraderTools
 from service.grading.results import GraderResult, Sample
@@ -213,7 +212,7 @@ async def run(
 
     Judges are asked with the caller's key and count as its requests.
     """
-    await _check(body.grader, caller.project_id, registry)
+    await check_grader(body.grader, "grader", caller.project_id, registry)
     judge = CallersJudge(request.app.gateway, request.headers, _request_id(request))
     sample = Sample.from_text(body.model_sample)
     async with running.hold(caller.project_id), Sandbox() as sandbox:
@@ -230,26 +229,8 @@ async def run(
 )
 async def validate(body: ValidateGrader, caller: Caller, registry: Registry) -> ValidatedGrader:
     """Check a grader's templates, formula, source, labels, schema and models."""
-    await _check(body.grader, caller.project_id, registry)
+    await check_grader(body.grader, "grader", caller.project_id, registry)
     return ValidatedGrader(grader=body.grader)
-
-
-async def _check(grader: Grader, project_id: str, registry: ModelRegistry) -> None:
-    """Check a grader and its models. Raises BadRequest and NotFound."""
-    try:
-        check(grader)
-    except GraderInvalid as e:
-        param = f"grader.{e.param}"
-        raise BadRequest(
-            f"Invalid value for '{param}': {e.message}", param=param, code="invalid_grader"
-        ) from e
-    for param, model in judges(grader, "grader"):
-        if await registry.resolve(project_id, model) is None:
-            raise NotFound(
-                f"The model '{model}' does not exist or you do not have access to it.",
-                param=param,
-                code="model_not_found",
-            )
 
 
 def _request_id(request: Request) -> str:

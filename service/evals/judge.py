@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 from starlette.types import ASGIApp, Message
 
-from service.core.errors import RateLimited
+from service.core.errors import BadRequest, RateLimited
 from service.evals.sampling import CHAT
+from service.grading.check import check, judges
+from service.grading.errors import GraderInvalid
 from service.grading.model_graders import (
     EMBEDDINGS,
     Embedded,
@@ -21,6 +23,7 @@ from service.grading.model_graders import (
     judge_failure,
     parse_embeddings,
 )
+from service.grading.schemas import Grader
 from service.inference.background.calls import (
     Answered,
     EngineCalls,
@@ -28,7 +31,24 @@ from service.inference.background.calls import (
     ModelUsage,
     SampleFailed,
 )
+from service.models.lookup import named_model
+from service.models.registry import ModelRegistry
 from service.web.browser_sessions import CREDENTIALS
+
+
+async def check_grader(
+    grader: Grader, param: str, project_id: str, registry: ModelRegistry
+) -> None:
+    """Check the grader of a parameter, and its models. Raises BadRequest and NotFound."""
+    try:
+        check(grader)
+    except GraderInvalid as e:
+        place = f"{param}.{e.param}"
+        raise BadRequest(
+            f"Invalid value for '{place}': {e.message}", param=place, code="invalid_grader"
+        ) from e
+    for place, model in judges(grader, param):
+        await named_model(registry, project_id, model, place)
 
 
 class RunJudge:

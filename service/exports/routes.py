@@ -21,6 +21,7 @@ from service.exports.records import KEPT_S, MAX_UNFINISHED, ExportRecord, Export
 from service.exports.schemas import CreateModelExport, ModelExport
 from service.fleet import workers
 from service.models.approvals import require_approvals
+from service.models.lookup import named_model
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
@@ -169,13 +170,7 @@ async def download_export(
 async def _new_record(
     body: CreateModelExport, caller: Principal, registry: ModelRegistry
 ) -> ExportRecord:
-    found = await registry.resolve(caller.project_id, body.model)
-    if found is None:
-        raise NotFound(
-            f"The model '{body.model[:200]}' does not exist or you do not have access to it.",
-            param="model",
-            code="model_not_found",
-        )
+    found = await named_model(registry, caller.project_id, body.model)
     model = await registry.get(caller.project_id, found.model.name)
     if model is None:
         raise BadRequest(

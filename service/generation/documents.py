@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from service.core import clock, ids
-from service.core.errors import BadRequest, NotFound
+from service.core import clock
+from service.core.errors import BadRequest
 from service.core.storage import Storage
 from service.datasets.contract.tasks import PassagesSpec
 from service.datasets.formats.documents import binary_kind
 from service.datasets.passages import ACCEPTED, HEAD_BYTES, Document, Passage
 from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, fetch
+from service.files.lookup import named_file
 from service.files.records import FileRecord, Files, Purpose
 from service.generation.records import GenerationFault, GenerationRecord
 
@@ -39,7 +40,10 @@ class GenerationFailed(Exception):
 
 async def check_documents(files: Files, project_id: str, documents: Sequence[str]) -> None:
     """Check that the files exist and may be documents. Raises NotFound and BadRequest."""
-    found = [await _file(files, project_id, file_id) for file_id in documents]
+    found = [
+        await named_file(files, project_id, file_id, _PARAM, Purpose.USER_DATA)
+        for file_id in documents
+    ]
     total = sum(file.bytes for file in found)
     if total > MAX_BYTES:
         raise BadRequest(
@@ -58,22 +62,6 @@ async def check_documents(files: Files, project_id: str, documents: Sequence[str
                 param=_PARAM,
                 code="unsupported_document",
             )
-
-
-async def _file(files: Files, project_id: str, file_id: str) -> FileRecord:
-    file = None
-    if ids.is_valid(file_id, ids.FILE):
-        file = await files.get(project_id, file_id, clock.now_s())
-    if file is None:
-        raise NotFound(f"No such File object: {file_id[:80]}", param=_PARAM, code="file_not_found")
-    if file.purpose is not Purpose.USER_DATA:
-        raise BadRequest(
-            f"The file {file.id} has the purpose '{file.purpose}'. Upload documents with the "
-            "purpose 'user_data'.",
-            param=_PARAM,
-            code="invalid_file_purpose",
-        )
-    return file
 
 
 async def _head(storage: Storage, file: FileRecord) -> bytes:

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, Header
 
 from service.core import clock, ids, tracing
 from service.core.claims import Claim
-from service.core.errors import NotFound
 from service.generation.documents import check_documents
 from service.generation.records import GenerationRecord, Generations
 from service.generation.schemas import CreateDatasetGeneration, DatasetGeneration
+from service.models.lookup import named_model
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
@@ -61,7 +61,7 @@ async def create_generation(
     """
 
     async def make(claim: Claim[GenerationRecord]) -> GenerationRecord:
-        await _check_model(body.model, caller, registry)
+        await named_model(registry, caller.project_id, body.model)
         await check_documents(store.files, caller.project_id, body.document_ids)
         waiting = await store.count_unfinished(caller.project_id)
         most = settings.max_unfinished_generations_per_project
@@ -81,15 +81,6 @@ add_routes(
     cancelled=AuditEvent.GENERATION_CANCELLED,
     deleted=AuditEvent.GENERATION_DELETED,
 )
-
-
-async def _check_model(model: str, caller: Principal, registry: ModelRegistry) -> None:
-    if await registry.resolve(caller.project_id, model) is None:
-        raise NotFound(
-            f"The model '{model[:200]}' does not exist or you do not have access to it.",
-            param="model",
-            code="model_not_found",
-        )
 
 
 def _new(body: CreateDatasetGeneration, caller: Principal) -> GenerationRecord:

@@ -8,9 +8,10 @@ import msgspec
 from fastapi import APIRouter, Depends
 
 from service.core import clock, ids
-from service.core.errors import BadRequest, NotFound
-from service.files.curation.operations import IdempotencyKey, TaskOperations, require_named_file
+from service.core.errors import NotFound
+from service.files.curation.operations import IdempotencyKey, TaskOperations
 from service.files.curation.records import Task, TaskKind
+from service.files.lookup import named_file
 from service.files.records import Purpose
 from service.files.routes import Store
 from service.imports.records import ImportOptions
@@ -61,14 +62,9 @@ async def create_import(
     """
 
     async def make() -> Task:
-        file = await require_named_file(files, caller, body.file_id, "file_id")
-        if file.purpose is not Purpose.MODEL_IMPORT:
-            raise BadRequest(
-                f"The file {file.id} has the purpose '{file.purpose}'; upload it again with "
-                "purpose 'model-import'.",
-                param="file_id",
-                code="invalid_file_purpose",
-            )
+        file = await named_file(
+            files, caller.project_id, body.file_id, "file_id", Purpose.MODEL_IMPORT
+        )
         options = _options(body, caller, registry)
         return Task(
             id=ids.new(ids.MODEL_IMPORT),

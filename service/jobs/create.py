@@ -11,6 +11,8 @@ from service.core import clock, ids, tracing
 from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound, RateLimited
 from service.core.redis import Client
+from service.evals.judge import check_grader
+from service.files.lookup import named_file
 from service.files.records import FileRecord, Files, Purpose
 from service.jobs import graders
 from service.jobs.planning.hyperparameters import Base, Data, resolve
@@ -25,6 +27,7 @@ from service.jobs.schemas.create import (
 )
 from service.jobs.tracking.records import MlflowRun
 from service.models.catalogue import BaseModelEntry
+from service.models.lookup import model_not_found
 from service.models.records import clean_suffix, new_tag
 from service.models.registry import ModelRegistry
 from service.training.contract.hyperparameters import REQUESTED, Requested
@@ -134,31 +137,14 @@ async def find_base_model(name: str, caller: Principal, registry: ModelRegistry)
             code="invalid_value",
         )
     offered = ", ".join(m.id for m in registry.catalogue.all()[:10]) or "none yet"
-    raise NotFound(
-        f"The model '{name[:200]}' does not exist or you do not have access to it. "
-        f"Base models offered here: {offered}.",
-        param="model",
-        code="model_not_found",
-    )
+    raise model_not_found(name, advice=f" Base models offered here: {offered}.")
 
 
 async def find_training_file(
     file_id: str, param: str, caller: Principal, files: Files
 ) -> FileRecord:
     """Return the project's file for trainings. Raises BadRequest or NotFound."""
-    record = None
-    if ids.is_valid(file_id, ids.FILE):
-        record = await files.get(caller.project_id, file_id, clock.now_s())
-    if record is None:
-        raise NotFound(f"No such File object: {file_id[:80]}", param=param, code="file_not_found")
-    if record.purpose is not Purpose.FINE_TUNE:
-        raise BadRequest(
-            f"The file {record.id} has the purpose '{record.purpose}'; upload it again with "
-            "purpose 'fine-tune'.",
-            param=param,
-            code="invalid_file_purpose",
-        )
-    return record
+    return await named_file(files, caller.project_id, file_id, param, Purpose.FINE_TUNE)
 
 
 def _check_different(validation: FileRecord, training: Sequence[FileRecord]) -> None:
@@ -252,7 +238,7 @@ async def _check_grader(
             param=f"{_hyperparameters_param(body)}.max_completion_tokens",
             code="invalid_value",
         )
-    await graders.check_grader(options.grader, caller.project_id, registry)
+    await check_grader(options.grader, graders.PARAM, caller.project_id, registry)
     return options.grader.model_dump(mode="json", exclude_none=True)
 
 

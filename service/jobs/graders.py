@@ -9,14 +9,13 @@ from typing import Any, Final
 import msgspec
 from pydantic import TypeAdapter
 
-from service.core.errors import BadRequest, NotFound
+from service.core.errors import BadRequest
 from service.core.storage import Storage
 from service.files.records import FileRecord, FileStatus
-from service.grading.check import check, judges, templates
-from service.grading.errors import GraderInvalid, ItemFailed
+from service.grading.check import templates
+from service.grading.errors import ItemFailed
 from service.grading.schemas import Grader, MultiGrader
 from service.grading.templates import Variable, lookup, parse_template
-from service.models.registry import ModelRegistry
 
 PARAM: Final = "method.reinforcement.grader"
 _FIRST_ROWS, _FIRST_BYTES = 100, 1024 * 1024
@@ -52,24 +51,6 @@ class MissingVariable:
 def parse_grader(stored: dict[str, Any]) -> Grader:
     """Return the grader of a job's record."""
     return _grader.validate_python(stored)
-
-
-async def check_grader(grader: Grader, project_id: str, registry: ModelRegistry) -> None:
-    """Check a grader and its judges, without rows. Raises BadRequest and NotFound."""
-    try:
-        check(grader)
-    except GraderInvalid as e:
-        param = f"{PARAM}.{e.param}"
-        raise BadRequest(
-            f"Invalid value for '{param}': {e.message}", param=param, code="invalid_grader"
-        ) from e
-    for param, model in judges(grader, PARAM):
-        if await registry.resolve(project_id, model) is None:
-            raise NotFound(
-                f"The model '{model}' does not exist or you do not have access to it.",
-                param=param,
-                code="model_not_found",
-            )
 
 
 async def check_rows(grader: Grader, storage: Storage, file: FileRecord) -> None:

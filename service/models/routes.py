@@ -14,6 +14,7 @@ from fastapi.responses import Response
 from service.core.errors import ApiError, BadRequest, Conflict, Forbidden, NotFound
 from service.core.records import Missing
 from service.models.aliases.records import AliasRecord
+from service.models.lookup import model_not_found
 from service.models.parsers import Capabilities
 from service.models.records import ModelRecord, project_of
 from service.models.registry import ModelInUse, ModelRegistry
@@ -309,8 +310,4 @@ def _unknown(model: str) -> NotFound:
             "Unknown request URL: /v1/models/. Leave out the '/' at its end, or add an ID.",
             code="unknown_url",
         )
-    return NotFound(
-        f"The model '{model[:200]}' does not exist or you do not have access to it.",
-        param="model",
-        code="model_not_found",
-    )
+    return model_not_found(model)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,6 @@ from service.batches.records import (
 from service.batches.request_work import RequestWork
 from service.batches.results import response_line
 from service.batches.task import BatchAttempt
-from service.config import Settings
 from service.core import clock, ids
 from service.inference.background.crew import WAITING
 from service.work.parts import PartWriter
@@ -39,18 +36,11 @@ from tests.batches.conftest import (
     results,
     until,
 )
-from tests.cached import ROOT
 from tests.conftest import Api
 from tests.evals.conftest import Engine
-from tests.evals.test_killed import environment
+from tests.killed_worker import killed_worker
 
 FAULT = BatchFault(code="x", message="It failed.")
-
-
-def batch_environment(settings: Settings) -> dict[str, str]:
-    """The environment of a worker process with these settings."""
-    at_once = str(settings.batch_requests_at_once)
-    return environment(settings) | {"FINETUNED_BATCH_REQUESTS_AT_ONCE": at_once}
 
 
 def asked(engine: Engine) -> Counter[str]:
@@ -68,16 +58,9 @@ async def test_kill_9_repeats_and_loses_no_request(
 
     engine.reply = reply
     batch = await created(sdk, requests(200))
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service.cli", "worker", "--queues", "cpu"),
-        env=batch_environment(settings),
-        cwd=ROOT,
-    )
-    try:
+    at_once = str(settings.batch_requests_at_once)
+    async with killed_worker(settings, batch_requests_at_once=at_once):
         await until(sdk, batch, lambda batch: answered(batch) >= 40)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        await process.wait()
     async with work("cpu"):
         batch = await ended(sdk, batch)
     assert (batch.status, answered(batch), batch.error_file_id) == ("completed", 200, None)

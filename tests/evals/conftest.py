@@ -118,7 +118,9 @@ async def answered(request: web.Request, body: dict[str, Any]) -> web.Response:
     return says(request, body, "A" + _messages(body)[-1]["content"].split()[-1])
 
 
-def says(request: web.Request, body: dict[str, Any], text: str, **message: Any) -> web.Response:
+def says(
+    request: web.Request, body: dict[str, Any], text: str | None, **message: Any
+) -> web.Response:
     """An answer with this text."""
     if request.path == "/v1/responses":
         part = {"type": "output_text", "text": text}

@@ -7,8 +7,7 @@ import contextlib
 import json
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,15 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from pydantic import SecretStr
-from starlette.types import Receive, Scope, Send
+from aiohttp import web
 
-from service.config import Settings
 from service.core.errors import RateLimited
 from service.evals.graders_routes import MOST_RUNS, running_graders
 from service.grading.model_graders import MAX_SCORE_TOKENS
 from service.models.records import ModelRecord
 from tests.cached import ROOT
-from tests.conftest import BASE_MODEL, Api, running
+from tests.conftest import BASE_MODEL, Api
+from tests.evals.conftest import Engine, says
 from tests.grading.test_formula import MULTI
 from tests.grading.test_schemas import LABEL, OURS, PYTHON, SCORE, SIMILAR, STRING
 from tests.node import NODE, env, installed
@@ -56,46 +54,23 @@ EMBEDDINGS = {
 
 
 @dataclass
-class Engine:
-    """An engine whose answers the tests prepare. It keeps the requests."""
+class Judge:
+    """What the engine answers. The prompt of each request has 30 tokens."""
 
-    url: str = ""
+    text: str | None = '{"steps": [], "result": 4}'
     status: int = 200
     context: int = 8192
-    text: str | None = '{"steps": [], "result": 4}'
-    requests: list[dict[str, Any]] = field(default_factory=list)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            for state in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{state}.complete"})
-            return
-        status, answer = 200, {}
-        if scope["method"] == "POST":
-            body = b""
-            while (event := await receive()).get("more_body"):
-                body += event["body"]
-            request = json.loads(body + event["body"])
-            self.requests.append(request)
-            status = self.status
-            answer = {
-                "id": "chatcmpl-1",
-                "object": "chat.completion",
-                "model": BASE_MODEL,
-                "choices": [{"index": 0, "message": {"role": "assistant", "content": self.text}}],
-                "usage": {"prompt_tokens": 30, "completion_tokens": 12, "total_tokens": 42},
-            }
-            if scope["path"] == "/v1/embeddings":
-                answer = EMBEDDINGS
-            if request.get("max_completion_tokens", 0) > self.context - 30:
-                status, answer = 400, {"error": {"message": too_long(self.context), "code": 400}}
-            elif status != 200:
-                answer = {"error": {"message": "The engine is on fire.", "code": None}}
-        raw = json.dumps(answer).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(raw))]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": raw})
+    async def reply(self, request: web.Request, body: dict[str, Any]) -> web.Response:
+        if body.get("max_completion_tokens", 0) > self.context - 30:
+            error = {"message": too_long(self.context), "code": 400}
+            return web.json_response({"error": error}, status=400)
+        if self.status != 200:
+            error = {"message": "The engine is on fire.", "code": None}
+            return web.json_response({"error": error}, status=self.status)
+        if request.path == "/v1/embeddings":
+            return web.json_response(EMBEDDINGS)
+        return says(request, body, self.text)
 
 
 def too_long(context: int) -> str:
@@ -107,29 +82,20 @@ def too_long(context: int) -> str:
 
 
 @pytest.fixture
-async def engine() -> AsyncIterator[Engine]:
-    engine = Engine()
-    async with running(engine) as engine.url:
-        yield engine
+def judge(engine: Engine) -> Judge:
+    made = Judge()
+    engine.reply = made.reply
+    return made
 
 
 @pytest.fixture
-def settings(settings: Settings, engine: Engine) -> Settings:
-    update = {"upstreams": {BASE_MODEL: engine.url}, "upstream_api_key": SecretStr("secret")}
-    return settings.model_copy(update=update)
-
-
-@pytest.fixture
-async def sdk(api: Api) -> AsyncIterator[Any]:
-    async with openai.AsyncOpenAI(
-        base_url=f"{api.base_url}/v1", api_key=await api.key(), max_retries=0
-    ) as client:
-        yield client.fine_tuning.alpha.graders
+def graders(sdk: openai.AsyncOpenAI, judge: Judge) -> Any:
+    return sdk.fine_tuning.alpha.graders
 
 
 @pytest.mark.parametrize("grader", ALL)
-async def test_graders_are_validated(sdk: Any, grader: dict[str, Any]) -> None:
-    valid = await sdk.validate(grader=grader)
+async def test_graders_are_validated(graders: Any, grader: dict[str, Any]) -> None:
+    valid = await graders.validate(grader=grader)
     assert (valid.grader.type, valid.grader.name) == (grader["type"], grader["name"])
 
 
@@ -155,18 +121,18 @@ async def test_graders_are_validated(sdk: Any, grader: dict[str, Any]) -> None:
     ],
 )
 async def test_wrong_graders_are_refused_by_both(
-    sdk: Any, grader: Any, param: str, code: str
+    graders: Any, grader: Any, param: str, code: str
 ) -> None:
-    for call in (sdk.validate(grader=grader), sdk.run(grader=grader, model_sample="x")):
+    for call in (graders.validate(grader=grader), graders.run(grader=grader, model_sample="x")):
         with pytest.raises(openai.APIStatusError) as refused:
             await call
         assert refused.value.status_code in {400, 404}
         assert (refused.value.param, refused.value.code) == (param, code)
 
 
-async def test_a_run_has_the_shape_of_openai(sdk: Any) -> None:
+async def test_a_run_has_the_shape_of_openai(graders: Any) -> None:
     grader = {**SIMILAR, "input": "{{sample.output_text}}", "reference": "{{item.r}}"}
-    ran = await sdk.run(grader=grader, model_sample="a b c", item={"r": "a b d"})
+    ran = await graders.run(grader=grader, model_sample="a b c", item={"r": "a b d"})
     assert ran.reward == pytest.approx(2 / 3)
     assert ran.sub_rewards == {}
     assert ran.metadata.name == "t"
@@ -181,77 +147,85 @@ async def test_a_run_has_the_shape_of_openai(sdk: Any) -> None:
     assert set(flags.values()) == {False, None}
 
 
-async def test_a_multi_grader_has_sub_rewards(sdk: Any) -> None:
-    ran = await sdk.run(grader=MULTI, model_sample="a b c d", item={"r": "a b c d"})
+async def test_a_multi_grader_has_sub_rewards(graders: Any) -> None:
+    ran = await graders.run(grader=MULTI, model_sample="a b c d", item={"r": "a b c d"})
     assert (ran.reward, ran.sub_rewards) == (1.0, {"exact": 1.0, "close": 1.0})
     assert ran.metadata.scores == ran.sub_rewards
 
 
-async def test_a_python_grader_runs_in_the_sandbox(sdk: Any) -> None:
+async def test_a_python_grader_runs_in_the_sandbox(graders: Any) -> None:
     source = "def grade(sample, item):\n    return sample['output_json']['n'] / item['n']\n"
-    ran = await sdk.run(grader={**PYTHON, "source": source}, model_sample='{"n": 1}', item={"n": 2})
+    ran = await graders.run(
+        grader={**PYTHON, "source": source}, model_sample='{"n": 1}', item={"n": 2}
+    )
     assert ran.reward == 0.5
     source = "def grade(sample, item):\n    return len(open('/etc/passwd').read())\n"
-    ran = await sdk.run(grader={**PYTHON, "source": source}, model_sample="x")
+    ran = await graders.run(grader={**PYTHON, "source": source}, model_sample="x")
     assert ran.reward == 0
     assert ran.metadata.errors.python_grader_runtime_error
     assert "PermissionError" in ran.metadata.errors.python_grader_runtime_error_details
 
 
-async def test_a_judge_is_asked_through_the_gateway(sdk: Any, engine: Engine) -> None:
-    ran = await sdk.run(grader=JUDGE, model_sample="Oslo", item={"q": "the capital"})
+async def test_a_judge_is_asked_through_the_gateway(
+    graders: Any, engine: Engine, judge: Judge
+) -> None:
+    ran = await graders.run(grader=JUDGE, model_sample="Oslo", item={"q": "the capital"})
     assert ran.reward == 4.0
     assert ran.metadata.sampled_model_name == BASE_MODEL
-    assert ran.metadata.token_usage == 42
-    assert ran.api_model_grader_token_usage_per_model == {BASE_MODEL: 42}
-    (request,) = engine.requests
+    assert ran.metadata.token_usage == 12
+    assert ran.api_model_grader_token_usage_per_model == {BASE_MODEL: 12}
+    ((_, request),) = engine.seen
     assert request["messages"][1]["content"] == "Score Oslo for the capital"
     assert request["cache_salt"]
 
 
-async def test_cosine_compares_the_embeddings_of_a_model(sdk: Any, engine: Engine) -> None:
-    ran = await sdk.run(grader=COSINE, model_sample="Oslo")
+async def test_cosine_compares_the_embeddings_of_a_model(
+    graders: Any, engine: Engine, judge: Judge
+) -> None:
+    ran = await graders.run(grader=COSINE, model_sample="Oslo")
     assert ran.reward == pytest.approx(0.8)
     assert ran.api_model_grader_token_usage_per_model == {BASE_MODEL: 7}
-    assert engine.requests[0]["input"] == ["Oslo", "b"]
-    assert (await sdk.run(grader=COSINE, model_sample=" ")).reward == 0
-    engine.status = 500
-    errors = (await sdk.run(grader=COSINE, model_sample="Oslo")).metadata.errors
+    assert engine.seen[0][1]["input"] == ["Oslo", "b"]
+    assert (await graders.run(grader=COSINE, model_sample=" ")).reward == 0
+    judge.status = 500
+    errors = (await graders.run(grader=COSINE, model_sample="Oslo")).metadata.errors
     assert errors.api_model_grader_server_error
     with pytest.raises(openai.NotFoundError) as refused:
-        await sdk.validate(grader={**COSINE, "model": "e5"})
+        await graders.validate(grader={**COSINE, "model": "e5"})
     assert refused.value.param == "grader.model"
 
 
 async def test_a_judge_with_a_short_context_scores_unless_the_limit_was_asked_for(
-    sdk: Any, engine: Engine
+    graders: Any, engine: Engine, judge: Judge
 ) -> None:
-    engine.context = 200
+    judge.context = 200
     unlimited = {name: value for name, value in JUDGE.items() if name != "sampling_params"}
-    ran = await sdk.run(grader=unlimited, model_sample="Oslo", item={"q": "the capital"})
+    ran = await graders.run(grader=unlimited, model_sample="Oslo", item={"q": "the capital"})
     assert ran.reward == 4.0
-    limits = [request.get("max_completion_tokens") for request in engine.requests]
+    limits = [body.get("max_completion_tokens") for _, body in engine.seen]
     assert limits == [MAX_SCORE_TOKENS, None]
     limited = {**JUDGE, "sampling_params": {"max_completions_tokens": 200}}
-    errors = (await sdk.run(grader=limited, model_sample="x", item={"q": "?"})).metadata.errors
+    errors = (await graders.run(grader=limited, model_sample="x", item={"q": "?"})).metadata.errors
     assert errors.api_model_grader_server_error
     assert "maximum context length" in errors.api_model_grader_server_error_details
 
 
-async def test_judges_that_fail_are_errors_of_the_run(sdk: Any, engine: Engine) -> None:
-    engine.text = "I would say four."
-    errors = (await sdk.run(grader=JUDGE, model_sample="x", item={"q": "?"})).metadata.errors
+async def test_judges_that_fail_are_errors_of_the_run(
+    graders: Any, engine: Engine, judge: Judge
+) -> None:
+    judge.text = "I would say four."
+    errors = (await graders.run(grader=JUDGE, model_sample="x", item={"q": "?"})).metadata.errors
     assert errors.api_model_grader_parse_error
-    engine.text = None
-    errors = (await sdk.run(grader=JUDGE, model_sample="x", item={"q": "?"})).metadata.errors
+    judge.text = None
+    errors = (await graders.run(grader=JUDGE, model_sample="x", item={"q": "?"})).metadata.errors
     assert errors.api_model_grader_refusal_error
-    engine.status = 500
-    errors = (await sdk.run(grader=JUDGE, model_sample="x", item={"q": "?"})).metadata.errors
+    judge.status = 500
+    errors = (await graders.run(grader=JUDGE, model_sample="x", item={"q": "?"})).metadata.errors
     assert errors.api_model_grader_server_error
     assert "engine" in errors.api_model_grader_server_error_details
 
 
-async def test_limits_of_the_key_hold_for_judges(api: Api, engine: Engine) -> None:
+async def test_limits_of_the_key_hold_for_judges(api: Api, engine: Engine, judge: Judge) -> None:
     store = api.app.state.projects
     project = await store.by_name("acme") or await store.create("acme")
     _, limited = await store.create_key(project, "limited", "member", {"requests_per_minute": 1})
@@ -269,7 +243,7 @@ async def test_limits_of_the_key_hold_for_judges(api: Api, engine: Engine) -> No
     assert int(refused.value.response.headers["retry-after"]) > 0
 
 
-async def test_a_page_asks_judges_with_its_session(api: Api, engine: Engine) -> None:
+async def test_a_page_asks_judges_with_its_session(api: Api, engine: Engine, judge: Judge) -> None:
     async with httpx.AsyncClient(base_url=f"{api.base_url}/v1", verify=False) as page:
         key = {"authorization": f"Bearer {await api.key()}"}
         token = (await page.post("/session", headers=key)).json()["csrf_token"]
@@ -278,7 +252,7 @@ async def test_a_page_asks_judges_with_its_session(api: Api, engine: Engine) -> 
             "/fine_tuning/alpha/graders/run", json=body, headers={"x-csrf-token": token}
         )
     assert ran.json()["reward"] == 4.0
-    assert len(engine.requests) == 1
+    assert len(engine.seen) == 1
 
 
 async def test_only_models_of_the_project_judge(api: Api) -> None:

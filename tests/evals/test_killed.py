@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import signal
-import sys
 from collections import Counter
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from service.config import Settings
 from service.core import ids, queue
 from service.evals.records import Evals, ItemRow, RunRecord, RunStatus
 from service.evals.tally import Tally
 from service.inference.background.crew import WAITING
 from service.work.records import AttemptSuperseded, WorkEnded
-from tests.cached import ROOT
 from tests.conftest import Api
 from tests.evals.conftest import (
     DONE_S,
-    ENGINE_KEY,
     Engine,
     ended,
     items,
@@ -33,25 +26,9 @@ from tests.evals.conftest import (
     says,
     until,
 )
+from tests.killed_worker import killed_worker
 
 pytestmark = pytest.mark.slow
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """The environment of a worker process with these settings."""
-    return os.environ | {
-        "FINETUNED_REDIS_URL": settings.redis_url.get_secret_value(),
-        "FINETUNED_STORAGE_URL": settings.storage_url,
-        "FINETUNED_DATA_DIR": str(settings.data_dir),
-        "FINETUNED_MODELS_FILE": str(settings.models_file),
-        "FINETUNED_UPSTREAMS": json.dumps(settings.upstreams),
-        "FINETUNED_UPSTREAM_API_KEY": ENGINE_KEY,
-        "FINETUNED_WORKER_PORT": "0",
-        "FINETUNED_WORKER_NAME": "killed",
-        "FINETUNED_LEASE_S": str(settings.lease_s),
-        "FINETUNED_RECONCILE_EVERY_S": str(settings.reconcile_every_s),
-        "FINETUNED_EVAL_REQUESTS_AT_ONCE": str(settings.eval_requests_at_once),
-    }
 
 
 async def test_kill_9_repeats_and_loses_no_item(
@@ -66,16 +43,10 @@ async def test_kill_9_repeats_and_loses_no_item(
     run = await made(http, f"/v1/evals/{eval_id}/runs", sampled(items(300)))
     kept: dict[str, Any] = {}
     for done in (30, 80):
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "service.cli", "worker", "--queues", "cpu"),
-            env=environment(settings),
-            cwd=ROOT,
-        )
-        try:
+        async with killed_worker(
+            settings, eval_requests_at_once=str(settings.eval_requests_at_once)
+        ):
             await until(http, run, lambda run: run["result_counts"]["total"] >= done)  # noqa: B023
-        finally:
-            process.send_signal(signal.SIGKILL)
-            await process.wait()
         kept |= {item["id"]: item for item in await output_items(http, run)}
     async with work("cpu"):
         run = await ended(http, run)

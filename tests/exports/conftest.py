@@ -4,81 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import shutil
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from aiohttp import web
+from pydantic import SecretStr
 
 from service.config import Settings
 from service.core import clock, ids
-from service.core.storage import Storage
 from service.exports.records import KEPT_S, ExportRecord, ExportStatus
 from service.models.records import ModelRecord
 from tests.conftest import BASE_MODEL, Api
-from tests.exporting.conftest import Answering, make_adapter
-from tests.http_server import http_server
+from tests.evals.conftest import ENGINE_KEY, Engine, engine
+
+__all__ = ["engine"]
 
 EXPORTS = "/v1/model_exports"
 MODEL = f"ft:{BASE_MODEL}:acme:helper:abc123def456"
 DONE_S = 120
 
 
-def _set_event() -> asyncio.Event:
-    event = asyncio.Event()
-    event.set()
-    return event
-
-
-@dataclass
-class Engine:
-    """An HTTP server instead of vLLM. Requests wait until `go` is set."""
-
-    url: str = ""
-    model: Answering | None = None
-    seen: list[dict[str, Any]] = field(default_factory=list)
-    waiting: int = 0
-    go: asyncio.Event = field(default_factory=_set_event)
-
-    async def handle(self, request: web.Request) -> web.Response:
-        if request.path == "/health":
-            return web.Response()
-        body = await request.json()
-        self.waiting += 1
-        try:
-            await self.go.wait()
-        finally:
-            self.waiting -= 1
-        self.seen.append(body)
-        assert self.model is not None
-        found = self.model.reference(body["messages"][-1]["content"])
-        scores = [{"logprob": score} for score in found.logprobs]
-        choice = {
-            "message": {"role": "assistant", "content": found.answer},
-            "token_ids": list(found.tokens),
-            "logprobs": {"content": scores},
-        }
-        shown = {"choices": [choice], "prompt_token_ids": list(found.prompt_tokens), "usage": {}}
-        return web.json_response(shown)
-
-
-@pytest.fixture
-async def engine() -> AsyncIterator[Engine]:
-    """An engine that answers at once."""
-    made = Engine()
-    async with http_server(made.handle, handler_cancellation=True) as made.url:
-        yield made
-        made.go.set()
-
-
 @pytest.fixture
 def settings(settings: Settings, engine: Engine) -> Settings:
     """The engine serves the base model."""
-    return settings.model_copy(update={"upstreams": {BASE_MODEL: engine.url}})
+    update = {"upstreams": {BASE_MODEL: engine.url}, "upstream_api_key": SecretStr(ENGINE_KEY)}
+    return settings.model_copy(update=update)
 
 
 async def register(api: Api, artifact: str = "adapters/none", digest: str = "0" * 64) -> str:
@@ -97,18 +47,6 @@ async def register(api: Api, artifact: str = "adapters/none", digest: str = "0" 
     )
     await api.app.state.registry.register(record)
     return str(project.id)
-
-
-async def train(api: Api, engine: Engine, base: Path, folder: Path) -> str:
-    """Store an adapter of the tiny model and register it, and have the engine serve it."""
-    adapter = folder / "adapter"
-    make_adapter(base, adapter, strength=0.3)
-    shutil.rmtree(folder / "base")
-    (folder / "base").symlink_to(base)
-    storage: Storage = api.app.state.storage
-    manifest = await storage.put_folder("adapters/one", adapter)
-    engine.model = Answering(base, adapter)
-    return await register(api, "adapters/one", manifest.digest)
 
 
 async def made(http: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from service.files.curation.dataset_process import scratch_folder
 from service.grading.examples import examples_of
 from service.work.records import AttemptSuperseded
 from tests.conftest import Api
+from tests.evals.conftest import Engine
 from tests.exports.conftest import (
     EXPORTS,
     MODEL,
-    Engine,
     made,
     register,
     succeeded,
@@ -44,14 +44,14 @@ async def test_a_worker_stops(http, api: Api, work, engine: Engine, how):
     export = await made(http)
     engine.go.clear()
     async with work("cpu"):
-        await until_true(lambda: engine.waiting)
+        await until_true(lambda: engine.in_flight)
         assert (await http.get(f"{EXPORTS}/{export['id']}")).json()["progress"]["step"] == "asking"
         if how == "cancel":
             await http.post(f"{EXPORTS}/{export['id']}/cancel")
         elif how == "delete":
             await http.delete(f"{EXPORTS}/{export['id']}")
         if how != "drain":
-            await until_true(lambda: not engine.waiting)
+            await until_true(lambda: not engine.in_flight)
     scratch = api.settings.scratch / export["id"]
     assert not scratch.exists()
     found = await http.get(f"{EXPORTS}/{export['id']}")

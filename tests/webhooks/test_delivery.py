@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
-import signal
-import sys
 
 import pytest
 from openai import OpenAI
@@ -25,6 +22,7 @@ from service.webhooks.deliverer import FanOut
 from service.webhooks.records import MAX_LOGGED, Delivery, DeliveryAttempt
 from service.webhooks.schedule import DUE
 from tests.conftest import Api
+from tests.killed_worker import killed_worker
 from tests.metrics.samples import Since
 from tests.webhooks.conftest import Maker, Receiver, create, logged, until
 
@@ -171,26 +169,8 @@ async def test_another_worker_repeats_the_delivery_of_a_killed_one(
     receiver.held = asyncio.Event()
     made = await create(http, f"{receiver.url}/slow")
     await maker.ended(Status.SUCCEEDED)
-    killed = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service.cli", "worker", "--queues", "cpu"),
-        env={
-            **os.environ,
-            "FINETUNED_REDIS_URL": settings.redis_url.get_secret_value(),
-            "FINETUNED_STORAGE_URL": settings.storage_url,
-            "FINETUNED_DATA_DIR": str(settings.data_dir),
-            "FINETUNED_MODELS_FILE": str(settings.models_file),
-            "FINETUNED_WEBHOOK_ALLOWED_HOSTS": receiver.host,
-            "FINETUNED_WORKER_NAME": "killed",
-            "FINETUNED_WORKER_PORT": "0",
-            "FINETUNED_LEASE_S": "1",
-        },
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
+    async with killed_worker(settings, webhook_allowed_hosts=receiver.host, lease_s="1"):
         await until(lambda: receiver.requests)
-    finally:
-        killed.send_signal(signal.SIGKILL)
-        await killed.wait()
     receiver.held.set()
     async with work("cpu"):
         (entry,) = await logged(http, made["id"], 1)

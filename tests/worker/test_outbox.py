@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -25,6 +22,7 @@ from service.webhooks.schemas import RENAMED, EventType
 from tests.conftest import BASE_MODEL, Api
 from tests.http_server import http_server
 from tests.jobs.running import running_job
+from tests.killed_worker import killed_worker
 from tests.metrics.samples import current, value
 
 pytestmark = pytest.mark.slow
@@ -143,26 +141,9 @@ async def test_a_worker_killed_while_it_counts_loses_and_repeats_nothing(setting
         for number in range(300):
             outbox.add(pipe, numbered(number))
         await pipe.execute()
-    killed = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service.cli", "worker", "--queues", "cpu"),
-        env={
-            **os.environ,
-            "FINETUNED_REDIS_URL": settings.redis_url.get_secret_value(),
-            "FINETUNED_STORAGE_URL": settings.storage_url,
-            "FINETUNED_DATA_DIR": str(settings.data_dir),
-            "FINETUNED_MODELS_FILE": str(settings.models_file),
-            "FINETUNED_WORKER_NAME": "killed",
-            "FINETUNED_WORKER_PORT": "0",
-        },
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        async with asyncio.timeout(60):
-            while not await redis.exists(outbox.PROCESSED):
-                await asyncio.sleep(0.001)
-    finally:
-        killed.send_signal(signal.SIGKILL)
-        await killed.wait()
+    async with killed_worker(settings), asyncio.timeout(60):
+        while not await redis.exists(outbox.PROCESSED):
+            await asyncio.sleep(0.001)
     async with work("cpu"), work("cpu"):
         await processed(redis)
     assert (await scraped(redis))["failed"] == 300

@@ -26,6 +26,7 @@ from service.evals.records import Evals, RunStatus
 from service.models.aliases.changes import Aliases
 from service.models.aliases.schemas import AliasSuite
 from service.models.aliases.suites import Lows, Suite
+from service.models.lookup import model_not_found
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
@@ -98,12 +99,8 @@ async def create_check(
         if body.model is not None:
             found = await registry.resolve(caller.project_id, body.model)
             if found is None or found.model.name != body.model:
-                raise NotFound(
-                    f"The model '{body.model[:200]}' does not exist or you do not have access to "
-                    "it. Only base models and trained models can be checked.",
-                    param="model",
-                    code="model_not_found",
-                )
+                advice = " Only base models and trained models can be checked."
+                raise model_not_found(body.model, advice=advice)
             models = (body.model,)
         check_room(await store.count_unfinished(caller.project_id), MAX_UNFINISHED, "alias checks")
         check = new_check(alias, models, clock.now_s(), key_id=caller.key_id, move=body.move)

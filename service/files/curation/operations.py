@@ -16,7 +16,6 @@ from service.core.records import Page
 from service.core.storage import StorageError, StorageMissing
 from service.files.curation.records import Task, Tasks, TaskState
 from service.files.records import FileRecord, Files, Purpose
-from service.files.routes import require_file
 from service.web.auth import Principal
 from service.web.idempotency import ApiObject, comparable, create_once
 from service.web.operations import Operation, OperationDeleted, Operations, shared_fields, status_of
@@ -26,16 +25,6 @@ from service.work.unfinished import check_room
 Shown = TypeVar("Shown", bound=Operation)
 OperationId = Annotated[str, Path(alias="id", max_length=128, description="ID of the operation.")]
 IdempotencyKey = Annotated[str | None, Header()]
-
-
-async def require_named_file(
-    files: Files, caller: Principal, file_id: str, param: str
-) -> FileRecord:
-    """Return the file that a parameter names. Raises NotFound."""
-    try:
-        return await require_file(files, caller.project_id, file_id)
-    except NotFound as e:
-        raise NotFound(e.message, param=param, code="file_not_found") from e
 
 
 def require_rows(file: FileRecord, param: str, use: str) -> None:

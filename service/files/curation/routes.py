@@ -17,7 +17,6 @@ from service.files.curation.operations import (
     IdempotencyKey,
     OperationId,
     TaskOperations,
-    require_named_file,
     require_rows,
 )
 from service.files.curation.preview import PREVIEW, PreviewOptions, preview_task
@@ -40,6 +39,7 @@ from service.files.curation.schemas import (
     DatasetReport,
     MarkedRowObject,
 )
+from service.files.lookup import named_file
 from service.files.routes import Store
 from service.models.registry import ModelRegistry
 from service.web import audit_trail
@@ -124,9 +124,11 @@ async def create_report(
     """
 
     async def make() -> Task:
-        file = await require_named_file(files, caller, body.file_id, "file_id")
+        file = await named_file(files, caller.project_id, body.file_id, "file_id")
         if body.validation_file_id is not None:
-            await require_named_file(files, caller, body.validation_file_id, "validation_file_id")
+            await named_file(
+                files, caller.project_id, body.validation_file_id, "validation_file_id"
+            )
         models = _token_counting_models(registry, body.models)
         options = ReportOptions(models, body.validation_file_id)
         model = str(settings.personal_data_model or "")
@@ -286,7 +288,7 @@ async def create_preview(
     """
 
     async def make() -> Task:
-        file = await require_named_file(files, caller, body.file_id, "file_id")
+        file = await named_file(files, caller.project_id, body.file_id, "file_id")
         require_rows(file, "file_id", "have previews")
         given = file.format if body.format is None else body.format.stored()
         options = PreviewOptions(given or {}, body.limit, body.personal_data)
@@ -345,9 +347,9 @@ async def create_cleaning(
     """
 
     async def make() -> Task:
-        file = await require_named_file(files, caller, body.file_id, "file_id")
+        file = await named_file(files, caller.project_id, body.file_id, "file_id")
         if body.decisions_file_id is not None:
-            await require_named_file(files, caller, body.decisions_file_id, "decisions_file_id")
+            await named_file(files, caller.project_id, body.decisions_file_id, "decisions_file_id")
         return Task(
             id=ids.new(ids.CLEANING),
             project_id=caller.project_id,

@@ -28,6 +28,7 @@ from service.core.errors import (
 )
 from service.inference.gateway import refusals
 from service.inference.headers import CONSTRAINT_BUSY, CONSTRAINT_TOO_COMPLEX
+from service.models.lookup import model_not_found
 from service.web.validation import OWN_WORDS, from_validation, inside_of
 
 log = logging.getLogger(__name__)
@@ -433,15 +434,6 @@ def not_loadable(model: str) -> ApiError:
         "model. Ask the operator to look at the engine's log, or train it again.",
         code="model_not_loadable",
         headers=NO_RETRY,
-    )
-
-
-def model_not_found(model: str) -> NotFound:
-    """Build the error for a model that does not exist in the caller's project."""
-    return NotFound(
-        f"The model '{model}' does not exist or you do not have access to it.",
-        param="model",
-        code="model_not_found",
     )
 
 

@@ -39,13 +39,13 @@ from service.inference.gateway.engine_errors import (
     leading_error,
     map_error,
     map_events,
-    model_not_found,
 )
 from service.inference.gateway.parameters import PATHS, RequestRules
 from service.inference.gateway.request_body import ClientGone
 from service.inference.gateway.usage_tap import usage_of
 from service.inference.upstreams import Answer, NotSent, Upstreams, header_lines
 from service.inference.upstreams.replicas import Replica
+from service.models.lookup import model_not_found
 from service.models.registry import ModelRegistry
 from service.usage.accounts import CLIENT_GONE
 from service.web import security_headers

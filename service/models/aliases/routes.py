@@ -36,6 +36,7 @@ from service.models.aliases.gates import GateFailed, explain
 from service.models.aliases.records import AliasRecord
 from service.models.aliases.schemas import AliasChange, AliasObject, AliasSuite, SetAlias
 from service.models.aliases.suites import Lows
+from service.models.lookup import model_not_found
 from service.web import audit_trail
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
@@ -264,11 +265,10 @@ def _refusal(name: str, body: SetAlias, error: Exception) -> ApiError:
                 code="name_reserved",
             )
         case UnknownTarget(model=model):
-            return NotFound(
-                f"The model '{model[:200]}' does not exist or you do not have access to it. An "
-                "alias points at base models and trained models, not at other aliases.",
-                param="model" if body.targets is None else "targets",
-                code="model_not_found",
+            return model_not_found(
+                model,
+                "model" if body.targets is None else "targets",
+                " An alias points at base models and trained models, not at other aliases.",
             )
         case GateFailed(failed=failed):
             return Conflict(

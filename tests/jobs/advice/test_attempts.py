@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import signal
-import sys
 
 import pytest
 
 from service.core import clock, queue
 from service.core.leases import Leases
 from service.jobs.advice.records import AdviceStore
-from tests.cached import ROOT
 from tests.conftest import BASE_MODEL, Api
 from tests.jobs.advice.conftest import ADVICE, advised, ask, ended
+from tests.killed_worker import killed_worker
 
 pytestmark = pytest.mark.slow
 
@@ -101,29 +97,9 @@ async def test_kill_9_loses_no_advice(http, api: Api, work, file_id, engine):
     """A worker process is killed while the engine holds its requests back."""
     advice = await ask(http, file_id)
     engine.go.clear()
-    settings = api.settings
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service.cli", "worker", "--queues", "cpu"),
-        env=os.environ
-        | {
-            "FINETUNED_REDIS_URL": settings.redis_url.get_secret_value(),
-            "FINETUNED_STORAGE_URL": settings.storage_url,
-            "FINETUNED_DATA_DIR": str(settings.data_dir),
-            "FINETUNED_MODELS_FILE": str(settings.models_file),
-            "FINETUNED_UPSTREAMS": json.dumps(settings.upstreams),
-            "FINETUNED_WORKER_PORT": "0",
-            "FINETUNED_WORKER_NAME": "killed",
-            "FINETUNED_LEASE_S": str(settings.lease_s),
-        },
-        cwd=ROOT,
-    )
-    try:
-        async with asyncio.timeout(120):
-            while not engine.waiting:
-                await asyncio.sleep(0.05)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        await process.wait()
+    async with killed_worker(api.settings), asyncio.timeout(120):
+        while not engine.waiting:
+            await asyncio.sleep(0.05)
     engine.go.set()
     async with work("cpu"):
         assert (await ended(http, advice))["status"] == "completed"

@@ -17,7 +17,6 @@ from service.files.curation.operations import (
     IdempotencyKey,
     OperationId,
     TaskOperations,
-    require_named_file,
     require_rows,
 )
 from service.files.curation.recognizers.routes import Store as RecognizerStore
@@ -32,6 +31,7 @@ from service.files.curation.versions.schemas import (
     DatasetMerge,
     DiffRowObject,
 )
+from service.files.lookup import named_file
 from service.files.records import FileRecord, Files, FileStatus
 from service.files.routes import Store
 from service.files.upload import clean_name
@@ -106,9 +106,9 @@ async def create_diff(
     """
 
     async def make() -> Task:
-        file = await require_named_file(files, caller, body.file_id, "file_id")
+        file = await named_file(files, caller.project_id, body.file_id, "file_id")
         require_rows(file, "file_id", _USE)
-        other = await require_named_file(files, caller, body.other_file_id, "other_file_id")
+        other = await named_file(files, caller.project_id, body.other_file_id, "other_file_id")
         require_rows(other, "other_file_id", _USE)
         _require_no_error(other, "other_file_id")
         # The rows of the later file are stored when its check ends. A copy of them next to the
@@ -144,7 +144,7 @@ async def get_diff_content(
     """
     task = await operations.require_completed(caller.project_id, id_)
     # Its classes are in the statistics, and they must not outlive it.
-    await require_named_file(files, caller, task.options["other_file"], "id")
+    await named_file(files, caller.project_id, task.options["other_file"], "id")
     return await send_content(operations, caller, id_, DIFF)
 
 
@@ -187,7 +187,7 @@ async def list_diff_rows(
     task = await operations.require_completed(caller.project_id, id_)
     file = await operations.require_file(task)
     # Its rows may be needed, and they must not outlive it.
-    other = await require_named_file(files, caller, task.options["other_file"], "id")
+    other = await named_file(files, caller.project_id, task.options["other_file"], "id")
     try:
         page = await read_diff_rows(
             files.storage,
@@ -272,7 +272,7 @@ async def _check_mergeable(files: Files, caller: Principal, file_id: str, param:
     A file of labeled answers may be in error because it lacks a label that another file has. The
     merge finds other errors.
     """
-    file = await require_named_file(files, caller, file_id, param)
+    file = await named_file(files, caller.project_id, file_id, param)
     require_rows(file, param, _USE)
     if file.row_format != "labeled":
         _require_no_error(file, param)
