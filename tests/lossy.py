@@ -29,6 +29,10 @@ class Road:
         self._wanted.append(words)
         self.cuts = cut
 
+    def lose_nothing(self) -> None:
+        """Drop no more responses."""
+        self._wanted.clear()
+
     def _is_lost(self, chunk: bytes) -> bool:
         for words in self._wanted:
             if all(word in chunk for word in words):
@@ -59,7 +63,7 @@ class Road:
     async def _there(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, loses: asyncio.Event
     ) -> None:
-        while chunk := await reader.read(1 << 20):
+        while (chunk := await reader.read(1 << 20)) and not self.is_cut:
             if self._is_lost(chunk):
                 loses.set()
             writer.write(chunk)
@@ -68,7 +72,7 @@ class Road:
     async def _back(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, loses: asyncio.Event
     ) -> None:
-        while chunk := await reader.read(1 << 20):
+        while (chunk := await reader.read(1 << 20)) and not self.is_cut:
             if loses.is_set():
                 self.lost += 1
                 self.is_cut = self.cuts

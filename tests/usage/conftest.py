@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,6 +14,7 @@ from service.usage.accounts import Admission, Served
 from service.usage.meter import Meter
 from service.web.auth import Principal
 from service.web.permissions import Role
+from tests.lossy import Road, road_to
 
 NOON = 1_790_000_040.0  # a time far from other tests', at the start of a minute
 assert NOON % 60 == 0
@@ -112,78 +111,16 @@ def replica(redis: Client, clock: Clock) -> Callable[..., Replica]:
     return make
 
 
-@dataclass
-class Proxy:
+@pytest.fixture
+async def road(redis_url: str) -> AsyncIterator[Road]:
     """A proxy to Valkey that can be cut or lose responses."""
-
-    host: str
-    port: int
-    url: str = ""
-    is_cut: bool = False
-    answers_to_lose: int = 0
-    lost: list[bytes] = field(default_factory=list)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection until either side or the proxy ends it."""
-        up_reader, up_writer = await asyncio.open_connection(self.host, self.port)
-        ways = [
-            asyncio.create_task(self._pass_on(reader, up_writer)),
-            asyncio.create_task(self._pass_on(up_reader, writer, is_answer=True)),
-        ]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            writer.close()
-            up_writer.close()
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-
-    async def _pass_on(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        *,
-        is_answer: bool = False,
-    ) -> None:
-        while not self.is_cut and (chunk := await reader.read(65536)):
-            if self.is_cut:
-                return
-            # Tests do not lose handshakes or the loading of scripts.
-            if is_answer and self.answers_to_lose and chunk.startswith((b":", b"*")):
-                self.answers_to_lose -= 1
-                self.lost.append(chunk)
-                return
-            writer.write(chunk)
-            await writer.drain()
+    async with road_to(redis_url) as road:
+        yield road
 
 
 @pytest.fixture
-async def proxy(redis_url: str) -> AsyncIterator[Proxy]:
-    """The proxy, listening."""
-    target = urlsplit(redis_url)
-    assert target.hostname is not None
-    assert target.port is not None
-    road = Proxy(target.hostname, target.port)
-    connections: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.add(task := asyncio.create_task(road.serve(reader, writer)))
-        task.add_done_callback(connections.discard)
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    road.url = f"redis://127.0.0.1:{port}{target.path}"
-    yield road
-    server.close()
-    for task in list(connections):
-        task.cancel()
-    await asyncio.gather(*connections, return_exceptions=True)
-
-
-@pytest.fixture
-async def cut_redis(proxy: Proxy) -> AsyncIterator[Client]:
+async def cut_redis(road: Road) -> AsyncIterator[Client]:
     """A client that connects through the proxy and does not retry."""
-    client = connect(proxy.url, retries=0)
+    client = connect(road.url, retries=0)
     yield client
     await client.aclose(close_connection_pool=True)

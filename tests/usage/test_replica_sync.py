@@ -199,17 +199,17 @@ async def test_a_refused_key_is_admitted_once_there_is_room(replica, clock):
     two.admit(who)
 
 
-async def test_a_batch_whose_response_was_lost_counts_once(replica, redis, proxy, cut_redis):
+async def test_a_batch_whose_response_was_lost_counts_once(replica, redis, road, cut_redis):
     """The script ran, but its response was lost: the batch is sent again and ignored."""
     one = replica(cut_redis)
     who = caller(requests_per_minute=100)
     one.serve(who)
     await one.flush()
-    proxy.answers_to_lose = 1
+    road.lose(b"EVALSHA")
     one.serve(who)
     with pytest.raises(RedisError):
         await one.flush()
-    assert proxy.lost == [b":1\r\n"]  # it was applied
+    assert road.lost == 1
     one.serve(who)  # before the next flush
     await one.flush()
     assert (await sums(redis))["key_a ft:m"] == [3, 0, 30, 0, 15]
@@ -218,7 +218,7 @@ async def test_a_batch_whose_response_was_lost_counts_once(replica, redis, proxy
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_every_request_counts_once_whatever_is_lost(replica, redis, proxy, cut_redis, seed):
+async def test_every_request_counts_once_whatever_is_lost(replica, redis, road, cut_redis, seed):
     chance = random.Random(seed)
     replicas = [replica(cut_redis), replica(cut_redis), replica()]
     who = caller(requests_per_minute=10**6, tokens_per_minute=10**9)
@@ -230,13 +230,16 @@ async def test_every_request_counts_once_whatever_is_lost(replica, redis, proxy,
             one.serve(who, max_tokens=chance.randrange(100), tokens=(3, 4))
             count += 1
         elif step == 3:
-            proxy.answers_to_lose = chance.randrange(3)
+            road.lose_nothing()
+            for _ in range(chance.randrange(3)):
+                road.lose(b"EVALSHA")
         elif step == 4:
-            proxy.is_cut = chance.random() < 0.5
+            road.is_cut = chance.random() < 0.5
         else:
             with contextlib.suppress(RedisError, OSError):
                 await one.flush()
-    proxy.is_cut, proxy.answers_to_lose = False, 0
+    road.is_cut = False
+    road.lose_nothing()
     for _ in range(2):
         for one in replicas:
             await one.flush()
@@ -246,28 +249,29 @@ async def test_every_request_counts_once_whatever_is_lost(replica, redis, proxy,
         assert (project.requests.used, project.tokens.used) == (count, 7 * count)
 
 
-async def test_retries_of_the_redis_client_count_once(replica, redis, proxy):
+async def test_retries_of_the_redis_client_count_once(replica, redis, road):
     """redis-py repeats a command when its connection breaks."""
-    client = connect(proxy.url, retries=3, patience_s=60)
+    client = connect(road.url, retries=3, patience_s=60)
     one = replica(client)
     one.serve(caller())
     await one.flush()
-    proxy.answers_to_lose = 2
+    for _ in range(2):
+        road.lose(b"EVALSHA")
     one.serve(caller())
     await one.flush()
-    assert len(proxy.lost) == 2
+    assert road.lost == 2
     assert (await sums(redis))["key_a ft:m"][0] == 2
     await client.aclose(close_connection_pool=True)
 
 
-async def test_usage_is_counted_while_redis_is_away(replica, redis, proxy, cut_redis, clock):
+async def test_usage_is_counted_while_redis_is_away(replica, redis, road, cut_redis, clock):
     one, two = replica(cut_redis), replica()
     who = caller(requests_per_minute=10, concurrent_requests=2)
     running = two.admit(who)
     await two.flush()
     one.serve(who)
     await one.flush()
-    proxy.is_cut = True
+    road.is_cut = True
     for _ in range(2):
         with pytest.raises((RedisError, OSError)):
             await one.flush()
@@ -284,7 +288,7 @@ async def test_usage_is_counted_while_redis_is_away(replica, redis, proxy, cut_r
     one.meter.done(second, served())
     assert admitted(one, who) == 7  # of ten, one by the loop, two just now
 
-    proxy.is_cut = False
+    road.is_cut = False
     await one.flush()
     minutes = [await sums(redis, start_s=int(NOON) + 60 * n) for n in range(3)]
     assert [m["key_a ft:m"][0] for m in minutes] == [2, 2, 10]
@@ -293,17 +297,15 @@ async def test_usage_is_counted_while_redis_is_away(replica, redis, proxy, cut_r
     two.meter.done(running, served())
 
 
-async def test_the_background_task_survives_an_outage_and_logs_once(
-    redis, proxy, cut_redis, caplog
-):
-    proxy.is_cut = True
+async def test_the_background_task_survives_an_outage_and_logs_once(redis, road, cut_redis, caplog):
+    road.is_cut = True
     async with Meter(cut_redis, flush_every_s=0.02) as meter:
         meter.done(meter.admit(caller(), body_bytes=1, max_tokens=1, streamed=False), served())
         with caplog.at_level(logging.WARNING, "service.usage.meter"):
             await asyncio.sleep(0.3)
         assert len(caplog.records) == 1
         assert await redis.keys("*usage*") == []
-        proxy.is_cut = False
+        road.is_cut = False
         async with asyncio.timeout(60):
             while not await redis.keys("*:usage:1m:*"):
                 await asyncio.sleep(0.02)
@@ -322,8 +324,8 @@ async def test_a_clean_stop_flushes_usage_and_requests_in_flight(redis):
     assert await redis.keys("finetuned:usage-settled:*") == []
 
 
-async def test_a_stop_without_redis_is_bounded_in_time(proxy, cut_redis, caplog):
-    proxy.is_cut = True
+async def test_a_stop_without_redis_is_bounded_in_time(road, cut_redis, caplog):
+    road.is_cut = True
     async with asyncio.timeout(60), Meter(cut_redis) as meter:
         meter.done(meter.admit(caller(), body_bytes=1, max_tokens=1, streamed=False), served())
     assert "is lost" in caplog.text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import timeit
 from collections import Counter
 
 import pytest
@@ -213,18 +212,3 @@ def test_none_at_all():
     nobody.set_urls([])
     assert nobody.pick("ft:x") is None
     assert nobody.pick(None) is None
-
-
-@pytest.mark.parametrize("count", [1, 2, 8])
-def test_picking_costs_little(replicas, clock, count):
-    """Measured at 0.3 to 2 µs. The limit is generous, for busy machines."""
-    some = replicas(count)
-    some.record_probe(some.members[0], True)
-
-    def pick():
-        for adapter in ADAPTERS:
-            some.pick(adapter)
-            some.pick(None)
-
-    pick()
-    assert min(timeit.repeat(pick, number=5, repeat=5)) / (5 * 2 * len(ADAPTERS)) < 20e-6
