@@ -95,7 +95,7 @@ _AFTER: Final = re.compile(
     r" (?:madam|ma['’]am|maam|sir|ji|bhai|bhaiya|didi|uncle|aunty|auntie|anna|akka|sahab|saab)\b"
     r"|(?:['’]s)? (?:from (?:HR|IT|accounts?|accounting|sales|finance|support|billing|the)|here\b"
     r"|po (?:ito|to)\b"
-    r"|(?:called|emailed|phoned|texted|said|says|told|promised|asked|replied|wants|lives) )"
+    r"|(?:called|emailed|phoned|texted|promised) )"
     r"| to (?:send|book|prepare|call|follow|check|update|review|share|draft|confirm|finish|fix"
     r"|contact|arrange|schedule|bring|email)\b"
     r"| (?:absent|present\b|on leave|is (?:absent|on leave|off sick))"
