@@ -112,9 +112,8 @@ _THEN: Final = re.compile(
 _ENDS: Final = re.compile(r"[.!?]|$")
 _SAID: Final = (
     "(?:(?:my|his|her|our) (?:wife|husband|son|daughter|mum|mom|dad|brother|sister|friend|flatmate"
-    "|roommate"
-    "|colleague|boss|maid)|i['’]?m|i am|this is|my name(?: is|['’]s)|saya|aku|ako si|mera naam|main"
-    "|ask|tell|call|si|kay|kak|mas|mbak|bang|pak|bu|kuya|ate|aunty|uncle)"
+    "|roommate|colleague|boss|maid)|i['’]?m|i am|this is|my name(?: is|['’]s)|nama saya|ako si"
+    "|mera naam|ask|tell|call|aunty|uncle)"
 )
 _LOWERCASE: Final = GuardedPattern(
     rf"\b(?i:{_SAID}) [a-z]",
