@@ -235,7 +235,7 @@ def test_texts_are_repaired_and_normalized(tmp_path: Path) -> None:
 
 CALLING = {
     "messages": [
-        {"role": "user", "content": "Call Ann, ann@example.com or +65 6123 4567."},
+        {"role": "user", "content": "Call us, ann@example.com or +65 6123 4567."},
         {
             "role": "assistant",
             "tool_calls": [
@@ -260,7 +260,7 @@ def test_personal_data_is_redacted_everywhere(tmp_path: Path, mode: str, label: 
     result, train, _, diff = run(tmp_path, [CALLING], personal_data=mode)
     email, phone, card = (label.format(kind) for kind in ("EMAIL", "PHONE", "PAYMENT_CARD"))
     messages = train[0]["messages"]
-    assert messages[0]["content"] == f"Call Ann, {email} or {phone}."
+    assert messages[0]["content"] == f"Call us, {email} or {phone}."
     arguments = json.loads(messages[1]["tool_calls"][0]["function"]["arguments"])
     assert arguments == {"to": [email], "card": card}
     other = "[EMAIL_2]" if mode == "pseudonym" else "[EMAIL]"

@@ -122,7 +122,7 @@ def test_a_number_confirmed_by_the_questions_language_is_masked_in_an_english_an
 def test_parts_of_a_name_are_masked_in_its_row(
     tmp_path: Path, proof: str, answer: str, masked: str
 ) -> None:
-    rows = [chat(proof, answer), chat("Hi Mark! Is Hill Street near?", "Yes, says Arjun.")]
+    rows = [chat(proof, answer), chat("Hi Mark! Is Hill Street near?", "Yes, says 建明.")]
     _, train = run(tmp_path, rows)
     assert train[0]["messages"][1]["content"] == masked
     assert train[1] == rows[1]

@@ -253,8 +253,8 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "hi": (_HINDI,),
     "km": (_KHMER,),
 }
-_IN_ALL: Final = ("en", "de")
-"""Languages in whose way addresses are written in texts of any language."""
+_IN_ALL: Final = ("en",)
+"""Addresses are written in the way of this language in texts of any language."""
 LANGUAGES: Final = tuple(_BY_LANGUAGE)
 """Codes of the languages whose addresses are detected."""
 _BY_LANGUAGE[UNKNOWN] = tuple(dict.fromkeys(chain.from_iterable(_BY_LANGUAGE.values())))

@@ -95,7 +95,7 @@ _AFTER: Final = re.compile(
     r" (?:madam|ma['’]am|maam|sir|ji|bhai|bhaiya|didi|uncle|aunty|auntie|anna|akka|sahab|saab)\b"
     r"|(?:['’]s)? (?:from (?:HR|IT|accounts?|accounting|sales|finance|support|billing|the)|here\b"
     r"|po (?:ito|to)\b"
-    r"|(?:called|emailed|phoned|texted|said|says|told|promised|asked|replied|wants|lives) )"
+    r"|(?:called|emailed|phoned|texted|promised) )"
     r"| to (?:send|book|prepare|call|follow|check|update|review|share|draft|confirm|finish|fix"
     r"|contact|arrange|schedule|bring|email)\b"
     r"| (?:absent|present\b|on leave|is (?:absent|on leave|off sick))"
@@ -112,9 +112,8 @@ _THEN: Final = re.compile(
 _ENDS: Final = re.compile(r"[.!?]|$")
 _SAID: Final = (
     "(?:(?:my|his|her|our) (?:wife|husband|son|daughter|mum|mom|dad|brother|sister|friend|flatmate"
-    "|roommate"
-    "|colleague|boss|maid)|i['’]?m|i am|this is|my name(?: is|['’]s)|saya|aku|ako si|mera naam|main"
-    "|ask|tell|call|si|kay|kak|mas|mbak|bang|pak|bu|kuya|ate|aunty|uncle)"
+    "|roommate|colleague|boss|maid)|i['’]?m|i am|this is|my name(?: is|['’]s)|nama saya|ako si"
+    "|mera naam|ask|tell|call|aunty|uncle)"
 )
 _LOWERCASE: Final = GuardedPattern(
     rf"\b(?i:{_SAID}) [a-z]",

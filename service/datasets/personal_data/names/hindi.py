@@ -24,6 +24,9 @@ _ALONE: Final = re.compile(
     rf"|पत्नी|माँ|पिता|नाम|मरीज|ग्राहक),? )?({_LETTER}{{2,16}})(?!{_LETTER})"
     rf"(?P<after> (?:जी|मैम|मैडम|सर|भैया|भाई|दीदी|को|ने|से|के (?:पास|साथ|लिए|नाम))(?!{_LETTER}))?"
 )
+_ENDS: Final = re.compile(
+    rf"[,।.!\n]|$| (?:हूँ|हूं|हैं?|था|थी|बोल|का|की|के|और|आप\S*|अभी|नहीं|मुझे)(?!{_LETTER})"
+)
 
 
 def signs() -> str:
@@ -35,7 +38,9 @@ def signs() -> str:
 def find_names(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of Hindi names: `text[start:end]`."""
     for match in _ALONE.finditer(text):
-        if match[2] in listed("hindi", "given") and (match["before"] or match["after"]):
+        if match[2] in listed("hindi", "given") and (
+            match["after"] or (match["before"] and _ENDS.match(text, match.end()))
+        ):
             yield match.span(2)
     for run in _RUN.finditer(text):
         words, start, at = run.group().split(" "), run.start(), 0
