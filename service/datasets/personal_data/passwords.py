@@ -18,7 +18,8 @@ _NATIVE: Final = "[\u0900-\u0dff\u0e00-\u0e7f\u1780-\u17ff\u3040-\u30ff\u4e00-\u
 _WORDS: Final = (
     r"(?:chang|updat|reset|set)[^\n.]{1,30}password to|passw(?:or)?d|passphrase"
     r"|passcode|passwort|kennwort|wachtwoord|\bparola(?=:| è\b)|(?<![a-z])p/w(?![a-z])"
-    r"|(?<![a-z])(?:db_pass|pwd)(?![a-z])|(?<![a-z])pw(?= ?[:=は]| is\b| \S{0,20}\d)|(?<=[a-z]_)pwd"
+    r"|(?<![a-z])(?:db_pass|pwd)(?![a-z])|(?<![a-z])pw(?= ?[:=は]| is\b| (?:wi-?fi \w+ )?\S{0,20}\d)"
+    r"|(?<=[a-z]_)pwd"
     r"|_pass(?= ?[:=])|(?<![a-z])pass(?=[:=])"
     r"|(?:\bthe|\bmy|,|/) pass(?= is\b|: ?| (?=[A-Za-z]{0,20}(?:[0-9]|(?-i:[a-z][A-Z]))))"
     r"|(?<![a-z])pass (?:for|to|of) (?:(?:the|my|our) )?[\w-]{2,20}(?=:)"
@@ -26,9 +27,9 @@ _WORDS: Final = (
     r"|(?:code|pass|mdp|clave|key|mk) (?:(?:du|del|de la|của|ng) )?wi-?fi"
     r"|wi-?fi (?:code|key|pass)(?= ?:| is\b| (?:at|in)\b)"
     r"|\b(?:ssid|network|wlan|hotspot)\b[^\n]{1,40}\bkey(?=:)|\bwlan-?(?:schlüssel|key)|clé wi-?fi"
-    r"|\bwpa[23]?(?:-psk)? (?:key|passphrase)(?=:)"
-    r"|(?<!\w)mk(?= ?[:=]| là\b| \S{0,20}\d)"
-    r"|(?<![ァ-ヶー])パス(?=[は:：が])|(?:ไวไฟ|wi-?fi)[^\n]{0,20}?รหัส|パスワード|パスフレーズ|暗証番号|合言葉|密[码碼]|口令|비밀번호|패스워드|암호|비번"
+    r"|\bwpa[23]?(?:-psk)? (?:key|passphrase)(?=:)|\bpsk(?=[=:])"
+    r"|(?<!\w)mk(?= ?[:=]| (?:\w+ ){0,3}là\b| \S{0,20}\d)"
+    r"|(?<![ァ-ヶー])パス(?=[は:：が])|(?:ไวไฟ|wi-?fi)[^\n]{0,20}?รหัส|パスコード|パスワード|パスフレーズ|暗証番号|合言葉|密[码碼]|口令|비밀번호|패스워드|암호|비번"
     r"|รหัสผ่าน|รหัสลับ|พาสเวิร์ด|พาสเวิด|พาสเวิร์ส|รหัส(?= ?wi-?fi| ?ไวไฟ| ?:)(?: ?wi-?fi| ?ไวไฟ)?"
     r"|mật khẩu|(?:kata ?)?(?:\bsandi|laluan)|(?:ពាក្យ|លេខ)សម្ងាត់|पासवर्ड|पासकोड|கடவுச்சொல்|பாஸ்வேர்ட்"
     r"|contraseña|mot de passe|\bsenha|\bclave(?= es\b|:| de\b| del\b)|пароль"
@@ -42,16 +43,16 @@ _NOT_OF: Final = (
     r"|dapat|muss|debe|doit|deve)\b)"
 )
 _OF: Final = (
-    rf"(?:ku|mu|nya|-nya|s)?(?: (?:{_NOT_OF}[^\W\d][\w'’-]{{0,19}}(?!\w)|\d{{1,3}}\b)){{0,5}}?"
+    rf"(?:ku|mu|nya|-nya|s)?(?: (?:{_NOT_OF}[^\W\d][\w'’-]{{0,19}}(?!\w)|\d{{1,3}}\b)){{0,6}}?"
     rf"(?:{_NATIVE}(?:{_NATIVE}|[ A-Z]){{0,30}}?(?=[:： A-Za-z]|{_IS}))?"
 )
 _WHOSE: Final = (
     r"(?:ku|mu|nya|-nya)|(?: (?:(?:wi-?fi(?: (?:kantor|rumah|toko|kafe|nhà|mình|po))?|akun|email"
-    r"|login|atm|app)(?:ku|mu|nya)?|ng|sa|fb|facebook|gmail|ig|ko|mo|po|saya|aku|gue|gw|kami|kamu|anda|adik|nya|awak|niya|namin|natin|yata|ka|hai|mera|của"
+    r"|login|atm|app|lama|baru)(?:ku|mu|nya)?|ng|sa|fb|facebook|gmail|ig|ko|mo|po|saya|aku|gue|gw|kami|kamu|anda|adik|nya|awak|niya|namin|natin|yata|ka|hai|mera|của"
     r"|tôi|em|mình|anh|chị))+"
 )
 _GIVEN: Final = (
-    r"(?:\s{0,3}(?:[:=!]{1,2}=|=>|->|=|：)(?!\s*$)[ \t]{0,3}|\s{0,3}(?::|value="
+    r"(?:\s{0,3}(?:[:=!]{1,2}=|=>|->|→|=|：)(?!\s*$)[ \t]{0,3}|\s{0,3}(?::|value="
     r"|\b(?:is|was|will be|(?:has been )?(?:changed|updated|reset|set) to|là|adalah|ialah|yaitu|ay"
     r"|ist|lautet|est|c'est|es|è|é|mới|baru)(?!\w)"
     rf"|{_IS}|[改换換][成为為]|设[置为]*|設[定為]*|ใหม่|नया)[\s:]{{0,3}})"
@@ -59,15 +60,15 @@ _GIVEN: Final = (
 _TRAILING: Final = "\"'`,.;:)」』”"
 _QUOTES: Final = "\"'`「『“"
 _WORD: Final = re.compile(_WORDS, re.IGNORECASE)
-_VALUE: Final = rf"[{_QUOTES}]{{0,2}}([!-~]{{6,64}})"
+_VALUE: Final = rf"[{_QUOTES}]{{0,2}}(?P<value>[!-~]{{4,64}})"
 # How a value follows its word, and whether it may be of letters alone.
 _FOLLOWING: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), may_be_letters)
     for pattern, may_be_letters in (
-        (rf"[\"'`]{{0,2}}{_OF}[\"'`]{{0,2}}{_GIVEN}{{1,3}}{_VALUE}", True),
+        (rf"[\"'`]{{0,2}}{_OF}[\"'`]{{0,2}}(?P<given>{_GIVEN}{{1,3}}){_VALUE}", True),
         (rf"(?:{_WHOSE}) {_VALUE}", True),
         (rf"[\"'`]{{0,2}} ?{_VALUE}(?= (?:hai|है|h)\b)", True),
-        (rf"[\"'`]{{0,2}}(?:{_NATIVE}(?:{_NATIVE}| ){{0,30}}?)?\s{{0,3}}{_VALUE}", False),
+        (rf"[\"'`]{{0,2}}(?: ?{_NATIVE}(?:{_NATIVE}| ){{0,30}}?)?\s{{0,3}}{_VALUE}", False),
     )
 )
 _CHANGED: Final = re.compile(
@@ -80,8 +81,10 @@ _CHANGED: Final = re.compile(
 _QUOTED: Final = re.compile(
     r"(?:passphrase|passw(?:or)?d|pass)\w{0,8}[\"']?\s?[:= ]\s?([\"'])([^\"'\n]{6,64})\1"
     r"|<([\w:.-]{0,20}(?:password|passwd|pwd|pass))>([^<\s]{4,64})</\3>"
-    r"|\b(?:try|use|set|enter|type|using) [\"'“]?([!-~]{6,64}?)[\"'”]? (?:as|when|if|for) "
-    r"[^.\n]{0,30}?password"
+    r"|\b(?:try|use|set|enter|type|using) [\"'“]?([!-~]{6,64}?)[\"'”]?(?: [^.\n]{0,60}?)? (?:as"
+    r"|when (?:it|you|they|prompted|asked)[^.\n]{0,30}?) "
+    r"(?:(?:the|your|my|a) )?(?:\w{2,12} )?password"
+    r"|password[\"']\)*(?:, ?|\)?\.\w{2,12}\()[\"']([^\"'\s]{6,64})[\"']"
     r"|\bpassphrase(?: is|:) ((?:[a-z]{3,10} ){2,7}[a-z]{3,10})\.?$",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -131,6 +134,11 @@ _ORDINARY: Final = re.compile(
     r"|(?:naka|naki|maka|maha|mali|nali|nawa|kaila)[a-z]*",
     re.IGNORECASE,
 )
+_MOST_DIGITS: Final = 10
+_COUNTED: Final = re.compile(
+    r" ?(?:char|digit|letter|symbol|karakter|angka|ký tự|chữ|ตัว|หลัก|文字|桁|位|个|個|次|回|자리|글자|अक्षर"
+    r"|अंक|time|day|min|sec|%|/|-|\.\d)"
+)
 _MOST_OF_A_WORD: Final = 12  # letters of one word; more are several words in a row
 _INVENTED: Final = re.compile(
     r"[a-z]{4,}(?:-(?!to-|of-|the-|and-)[a-z]{2,}){2,6}|[a-z]{8,64}|[A-Z]?[a-z]+(?:[A-Z][a-z]+){1,8}|[A-Z][a-z]{9,64}"
@@ -145,16 +153,18 @@ _CODE_WORDS: Final = (
     rf" (?:is|saya|ialah)\b)|{_B}cv[vc]2?{_B}"
     r"|(?:verification|security|confirmation|authentication|login|log-in|sms|access|unlock"
     r"|(?:2fa|mfa)(?: backup)?) codes?|(?:backup|recovery) codes?(?=:| is)"
-    r"|(?:gate|door|entry|alarm|locker|safe|garage) (?:code|pin)"
+    r"|(?:gate|door|entry|alarm|locker|safe|garage|keypad|building|lockbox) (?:code|pin)(?:['’]s)?"
+    r"|(?:apple(?: id)?|google|whatsapp|telegram|facebook|instagram|steam|netflix|paypal) code"
     r"|code (?:to|for) (?:the|my|our) (?:[a-z]{2,12} )?(?:gate|door|safe|alarm|locker|garage|house)"
-    r"|kode (?:otp|verifikasi|keamanan|akses)|mã (?:otp|pin|xác (?:minh|nhận|thực)|bảo mật)"
+    r"|kode (?:otp|verifikasi|keamanan|akses|pintu|pagar|gerbang)(?: pintu)?"
+    r"|mã (?:otp|pin|xác (?:minh|nhận|thực)|bảo mật)"
     r"|\b(?:(?:atm|upi|m|sim|card|debit|gcash|maya|e-?wallet)[ -]?)pin\b(?! ?codes?)"
     r"|\bm?pin(?! ?code)(?: number| for (?:the|my) [a-z]{2,20})?"
     r"(?= {0,2}[:=はが은는]|['s]{0,2} (?:is|ng|sa|saya|adalah|ko|ay|của|ist|est|es|é|atm|kartu|thẻ"
     r"|nya)\b)"
     r"|\bpin (?:de|of|for|para|da|do|untuk|ng|của|du|der) [^\d\n.?!]{1,24}"
     r"(?= (?:is|es|é|est|ist|ay|là) \d)"
-    r"|\bpass ?code (?:is|to|on)(?= \d)"
+    r"|(?-i:\bPIN)(?=[,:]? ?\(?\d{4}(?!\d))|\bpass ?code (?:is|to|on)(?= \d)"
     r"|認証(?:コード|番号)|確認コード|セキュリティコード|ワンタイムパスワード|暗証番号|验证码|驗證碼"
     r"|校验码|动态码|(?:支付|取款|交易|付款|提款)密[码碼]|인증 ?(?:번호|코드)|보안 ?코드|핀 ?번호"
     r"|รหัส(?:บัตร)? ?(?:otp|โอทีพี|ยืนยัน|pin|พิน|เอทีเอ็ม|atm|ลับ)|(?:พิน|pin) ?(?:การ์ด|บัตร)|โอทีพี"
@@ -169,7 +179,8 @@ _CODE: Final = re.compile(
     r"|anda|kamu|ko|mo|niyo|nya|ku|po|sa|ng|ya|bank|kartu"
     r"|atm|gcash|(?-i:[A-Z]{2,8})))*"
     rf"(?:[^\d\n.?!。]{{0,24}}?(?::|=|：|\b(?:is|ist|est|es|é)\b|{_IS}"
-    rf"|\b(?:là|adalah|ialah|ay)\b))?[\s\[「『【\"']{{0,3}}{_CODE_VALUE}"
+    rf"|\b(?:là|adalah|ialah|ay)\b))?[\s\[「『【\"'(,]{{0,3}}{_CODE_VALUE}"
+    rf"|{_B}otp (?!in\b|within|for|after|of\b|to\b)[a-z]{{2,10}} ([0-9]{{6}})(?![\w.,-])"
     r"|\b(?:got|received|entered|typed|sent me|texted me)(?: the| a| this)?(?: \w{2,8})? code:? "
     rf"{_CODE_VALUE}"
     r"|(?<![\w.,])(?:G-)?([0-9]{3}[ -][0-9]{3}|[0-9]{4,8})(?= to (?:verify|confirm|log ?in"
@@ -180,12 +191,13 @@ _CODE: Final = re.compile(
 )
 _THEN_CODE: Final = (
     r"(?:got|received|entered|typed|me)(?: the| a| this)?(?: \w{2,8})? code:? \d"
-    r"|\d (?:is|as) your |\d to (?:verify|confirm|log|sign|reset|activate)|\d adalah kode |\d là mã "
+    r"|\d (?:is|as) your |\d to (?:verify|confirm|log|sign|reset|activate)"
+    r"|\d adalah kode |\d là mã "
     r"|\dは(?:認証|確認)コード|\d은 인증번호|\d是您的"
 )
 _COMMANDS: Final = (
     r"\bcred(?:ential)?s?\b|\blog ?ins?\b|curl|mysql|mariadb|sshpass|redis-cli|docker login"
-    r"|securestring|htpasswd|/user:|identified by"
+    r"|securestring|htpasswd|/user:|auth ?= ?\(|identified by"
 )
 _COMMAND: Final = re.compile(
     r"\bcred(?:ential)?s?(?: are| is)?[: ]{1,2}[\w.@-]{2,40} ?[:/|,] ?([^\s\"'/]{6,64})"
@@ -198,7 +210,7 @@ _COMMAND: Final = re.compile(
     r"|\bhtpasswd -[a-zA-Z]*b\S* \S+ \S+ (\S{6,64})|/user:\S{1,40} (?!/)([^\s/]{6,64})"
     r"|\bConvertTo-SecureString\s{1,3}(?:-String\s{1,3})?[\"']([^\s\"']{4,64})[\"']"
     r"|\bidentified by [\"']([^\s\"']{4,64})[\"']"
-    r"|\b(?:mysqli?(?:_connect)?|log_?in)\s?\((?:[\"'][^\"'\n]{1,64}[\"'], ?){1,2}"
+    r"|\b(?:mysqli?(?:_connect)?|log_?in|auth ?=)\s?\((?:[\"'][^\"'\n]{1,64}[\"'], ?){1,2}"
     r"[\"']([^\"'\n]{6,64})[\"']",
     re.IGNORECASE,
 )
@@ -306,7 +318,7 @@ def _value(
     text: str, word: re.Match[str], match: re.Match[str], may_be_letters: bool
 ) -> tuple[int, int] | None:
     """Return the position of the value after the word for passwords, if it is a password."""
-    start, value = match.start(1), match[1]
+    start, value = match.start("value"), match["value"]
     if text[start - 1] in _QUOTES:
         value = value.partition(text[start - 1])[0]
     value = value.rstrip(_TRAILING)
@@ -326,6 +338,13 @@ def _value(
     )
     ambiguous = word[0].lower() in ("clave", "_pass", "pwd")
     likely = announced is not None or (may_be_letters and not ambiguous and _is_invented(value))
+    if value.isdigit():  # as on a keypad
+        is_code = (
+            match.groupdict().get("given")
+            and len(value) <= _MOST_DIGITS
+            and not _COUNTED.match(text, end)
+        )
+        return (start, end) if is_code else None
     return (start, end) if is_like_password(value, announced=likely) else None
 
 
