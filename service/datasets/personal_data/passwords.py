@@ -18,7 +18,8 @@ _NATIVE: Final = "[\u0900-\u0dff\u0e00-\u0e7f\u1780-\u17ff\u3040-\u30ff\u4e00-\u
 _WORDS: Final = (
     r"(?:chang|updat|reset|set)[^\n.]{1,30}password to|passw(?:or)?d|passphrase"
     r"|passcode|passwort|kennwort|wachtwoord|\bparola(?=:| è\b)|(?<![a-z])p/w(?![a-z])"
-    r"|(?<![a-z])(?:db_pass|pwd)(?![a-z])|(?<![a-z])pw(?= ?[:=は]| is\b| (?:wi-?fi \w+ )?\S{0,20}\d)"
+    r"|(?<![a-z])(?:db_pass|pwd)(?![a-z])"
+    r"|(?<![a-z])pw(?= ?[:=は]| is\b| (?:wi-?fi \w+ )?\S{0,20}\d)"
     r"|(?<=[a-z]_)pwd"
     r"|_pass(?= ?[:=])|(?<![a-z])pass(?=[:=])"
     r"|(?:\bthe|\bmy|,|/) pass(?= is\b|: ?| (?=[A-Za-z]{0,20}(?:[0-9]|(?-i:[a-z][A-Z]))))"
@@ -136,8 +137,8 @@ _ORDINARY: Final = re.compile(
 )
 _MOST_DIGITS: Final = 10
 _COUNTED: Final = re.compile(
-    r" ?(?:char|digit|letter|symbol|karakter|angka|ký tự|chữ|ตัว|หลัก|文字|桁|位|个|個|次|回|자리|글자|अक्षर"
-    r"|अंक|time|day|min|sec|%|/|-|\.\d)"
+    r" ?(?:char|digit|letter|symbol|karakter|angka|ký tự|chữ|ตัว|หลัก|文字|桁|位|个|個|次|回"
+    r"|자리|글자|अक्षर|अंक|time|day|min|sec|%|/|-|\.\d)"
 )
 _MOST_OF_A_WORD: Final = 12  # letters of one word; more are several words in a row
 _INVENTED: Final = re.compile(
