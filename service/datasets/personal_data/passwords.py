@@ -30,17 +30,21 @@ _WORDS: Final = (
     r"|\b(?:ssid|network|wlan|hotspot)\b[^\n]{1,40}\bkey(?=:)|\bwlan-?(?:schlüssel|key)|clé wi-?fi"
     r"|\bwpa[23]?(?:-psk)? (?:key|passphrase)(?=:)|\bpsk(?=[=:])"
     r"|(?<!\w)mk(?= ?[:=]| (?:\w+ ){0,3}là\b| \S{0,20}\d)"
-    r"|(?<![ァ-ヶー])パス(?=[は:：が])|(?:ไวไฟ|wi-?fi)[^\n]{0,20}?รหัส|パスコード|パスワード|パスフレーズ|暗証番号|合言葉|密[码碼]|口令|비밀번호|패스워드|암호|비번"
+    r"|(?<![ァ-ヶー])パス(?=[は:：が])|(?:ไวไฟ|wi-?fi)[^\n]{0,20}?รหัส|パスコード|パスワード|パスフレーズ|暗証番号|合言葉|密[码碼]"
+    r"|口令|비밀번호|패스워드|암호|비번"
     r"|รหัสผ่าน|รหัสลับ|พาสเวิร์ด|พาสเวิด|พาสเวิร์ส|รหัส(?= ?wi-?fi| ?ไวไฟ| ?:)(?: ?wi-?fi| ?ไวไฟ)?"
-    r"|mật khẩu|(?:kata ?)?(?:\bsandi|laluan)|(?:ពាក្យ|លេខ)សម្ងាត់|पासवर्ड|पासकोड|கடவுச்சொல்|பாஸ்வேர்ட்"
+    r"|mật khẩu|(?:kata ?)?(?:\bsandi|laluan)|(?:ពាក្យ|លេខ)សម្ងាត់|पासवर्ड|पासकोड|கடவுச்சொல்"
+    r"|பாஸ்வேர்ட்"
     r"|contraseña|mot de passe|\bsenha|\bclave(?= es\b|:| de\b| del\b)|пароль"
 )
 # What a password is of, and whose it is. Other words say something else about passwords.
 _IS: Final = "は|が|を|是|[为為]|은|는|이|가|[을를]|คือ|เป็น|ใช้|है|គឺ"
 _NOT_OF: Final = (
     r"(?!(?:and|or|but|if|when|because|which|who|must|should|can|cannot|could|may|will(?! be)|would"
-    r"|not|never|as|than|is|has|does|field|policy|policies|manager|reset|link|length|strength|hash\w*"
-    r"|hint|generator|rules?|requirements?|protection|order|number|code|id|harus|minimal|tidak|telah|sudah|yang|dan|untuk|phải"
+    r"|not|never|as|than|is|has|does|field|policy|policies|manager|reset|link|length|strength"
+    r"|hash\w*"
+    r"|hint|generator|rules?|requirements?|protection|order|number|code|id|harus|minimal|tidak"
+    r"|telah|sudah|yang|dan|untuk|phải"
     r"|dapat|muss|debe|doit|deve)\b)"
 )
 _OF: Final = (
@@ -49,7 +53,8 @@ _OF: Final = (
 )
 _WHOSE: Final = (
     r"(?:ku|mu|nya|-nya)|(?: (?:(?:wi-?fi(?: (?:kantor|rumah|toko|kafe|nhà|mình|po))?|akun|email"
-    r"|login|atm|app|lama|baru)(?:ku|mu|nya)?|ng|sa|fb|facebook|gmail|ig|ko|mo|po|saya|aku|gue|gw|kami|kamu|anda|adik|nya|awak|niya|namin|natin|yata|ka|hai|mera|của"
+    r"|login|atm|app|lama|baru)(?:ku|mu|nya)?|ng|sa|fb|facebook|gmail|ig|ko|mo|po|saya|aku|gue|gw"
+    r"|kami|kamu|anda|adik|nya|awak|niya|namin|natin|yata|ka|hai|mera|của"
     r"|tôi|em|mình|anh|chị))+"
 )
 _GIVEN: Final = (
@@ -90,7 +95,8 @@ _QUOTED: Final = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _SENTENCE: Final = re.compile(
-    r"\b(?:must|should|least|is|are|the|your|an?|enter|field|characters?|please|not|for|of|to|in|with)\b",
+    r"\b(?:must|should|least|is|are|the|your|an?|enter|field|characters?|please|not|for|of|to|in"
+    r"|with)\b",
     re.IGNORECASE,
 )
 """Words of messages about passwords, which are quoted as often as passphrases are."""
@@ -115,10 +121,13 @@ _NO_PASSWORD: Final = re.compile(
     "|strength|manager|verification|confirm(?:ation)?|repeat|updated?|created?|username|account"
     "|log(?:in|out)|e?mail|please|prompt|returns?|undefined|integer|boolean|varchar|fields?"
     "|values?|credentials?|authentication|tokens?|private|public|system|nothing"
-    "|(?:any|some|every)thing|(?:any|some|every)(?:one|body|where)|\\w*password\\w*|(?-i:[a-z]+(?:_[a-z]+)+|[A-Z]+(?:_[A-Z]+)+)"
-    "|whatever|whichever|always|already|actually|another|because|between|exactly|instead|without|through|correctly"
+    "|(?:any|some|every)thing|(?:any|some|every)(?:one|body|where)|\\w*password\\w*"
+    "|(?-i:[a-z]+(?:_[a-z]+)+|[A-Z]+(?:_[A-Z]+)+)"
+    "|whatever|whichever|always|already|actually|another|because|between|exactly|instead|without"
+    "|through|correctly"
     "|currently|(?:in)?consistent|(?:in)?dependent|different|(?:in)?sufficient|frequent|apparent"
-    "|identical|important|redundant|relevant|significant|elegant|probably|supposed|together|underneath|written"
+    "|identical|important|redundant|relevant|significant|elegant|probably|supposed|together"
+    "|underneath|written"
     "|somewhere|sometimes|everyone|outdated|yesterday|tomorrow|uppercase|lowercase"
     "|alphanumeric|gibberish|plaintext|insecure|sensitive|temporary|permanent|confidential"
     "|administrator|facebook|instagram|microsoft|telegram|whatsapp|linkedin|bluetooth|internet"
@@ -130,7 +139,8 @@ _NO_PASSWORD: Final = re.compile(
 # Ends and starts of words that say what a password is like: "obligatorio", "abgelaufen".
 _ORDINARY: Final = re.compile(
     r"[a-z]*(?:ed|ing|ly|able|ible|ive|ous|ful|less|ary|ory|ical|tion|ment|ness|ized|ised"
-    r"|[ai]d[ao]s?|[cr]t[ao]s?|ori[ao]|iv[ao]|ros[ao]|ente|oire|euse|eux|lich|isch|sam|haft|ig|sicher|ari[ao])"
+    r"|[ai]d[ao]s?|[cr]t[ao]s?|ori[ao]|iv[ao]|ros[ao]|ente|oire|euse|eux|lich|isch|sam|haft|ig"
+    r"|sicher|ari[ao])"
     r"|(?:ge|ver|ab|be|un|zu|ent)[a-z]+(?:t|en|ig)|(?:ter|di|ber|me|pe|se|ke)[a-z]{4,9}"
     r"|(?:naka|naki|maka|maha|mali|nali|nawa|kaila)[a-z]*",
     re.IGNORECASE,
@@ -142,7 +152,8 @@ _COUNTED: Final = re.compile(
 )
 _MOST_OF_A_WORD: Final = 12  # letters of one word; more are several words in a row
 _INVENTED: Final = re.compile(
-    r"[a-z]{4,}(?:-(?!to-|of-|the-|and-)[a-z]{2,}){2,6}|[a-z]{8,64}|[A-Z]?[a-z]+(?:[A-Z][a-z]+){1,8}|[A-Z][a-z]{9,64}"
+    r"[a-z]{4,}(?:-(?!to-|of-|the-|and-)[a-z]{2,}){2,6}|[a-z]{8,64}"
+    r"|[A-Z]?[a-z]+(?:[A-Z][a-z]+){1,8}|[A-Z][a-z]{9,64}"
 )
 _BRAND: Final = re.compile("[A-Z][a-z]+|[a-z][A-Z][a-z]+")
 _WORD_CHAR: Final = re.compile("[A-Za-z0-9]")
@@ -168,7 +179,8 @@ _CODE_WORDS: Final = (
     r"|(?-i:\bPIN)(?=[,:]? ?\(?\d{4}(?!\d))|\bpass ?code (?:is|to|on)(?= \d)"
     r"|認証(?:コード|番号)|確認コード|セキュリティコード|ワンタイムパスワード|暗証番号|验证码|驗證碼"
     r"|校验码|动态码|(?:支付|取款|交易|付款|提款)密[码碼]|인증 ?(?:번호|코드)|보안 ?코드|핀 ?번호"
-    r"|รหัส(?:บัตร)? ?(?:otp|โอทีพี|ยืนยัน|pin|พิน|เอทีเอ็ม|atm|ลับ)|(?:พิน|pin) ?(?:การ์ด|บัตร)|โอทีพี"
+    r"|รหัส(?:บัตร)? ?(?:otp|โอทีพี|ยืนยัน|pin|พิน|เอทีเอ็ม|atm|ลับ)|(?:พิน|pin) ?(?:การ์ด|บัตร)"
+    r"|โอทีพี"
     r"|ओटीपी|पिन(?! ?कोड)|ஓடிபி|código de (?:verifica|segur|confirma)\w{2,6}"
     r"|code de (?:vérification|sécurité|confirmation)|(?:bestätigungs|sicherheits)code|លេខកូដ otp"
 )

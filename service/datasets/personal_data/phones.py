@@ -64,11 +64,13 @@ PHONE: Final = Words(
     r"điện thoại|\bsđt\b|\bđt\b|\bgọi\b|liên hệ|di động|\bzalo\b|\bhotline\b|số máy",
     r"telepon|telpon|\btelp\b|\bhp\b|ponsel|hubungi|handphone|kontak|\bno\.? ?wa\b",
     r"telefon|telepono|tawag(?:an|in)?|numero ko|selpon|kontakin|i-text",
-    r"தொலைபேசி|போன்|மொபைல்|கைபேசி|அலைபேசி|தொடர்பு|\bm[óo]vil\b|\bfone\b|\bcp\b|joindre|joignable|erreichbar"
+    r"தொலைபேசி|போன்|மொபைல்|கைபேசி|அலைபேசி|தொடர்பு|\bm[óo]vil\b|\bfone\b|\bcp\b|joindre|joignable"
+    r"|erreichbar"
     r"|téléphone|portable|appelez|teléfono|celular|\bzap\b|ll[aá]m[ae]|telefone|ligue|telefono"
     r"|cellulare",
     r"ទូរ(?:ស័ព្ទ|សព្ទ)|ទំនាក់ទំនង|ទាក់ទង|ហៅ|តេឡេក្រាម|តេលេក្រាម|rufnummer|handy|anruf|rufen"
-    r"|फ़?ोन|मोबाइल|कॉल|संपर्क|(?:मेरा|अपना|आपका|इस) नंबर|ফোন|মোবাইল|নম্বর|ဖုန်း|هاتف|جوال|موبايل|واتس",
+    r"|फ़?ोन|मोबाइल|कॉल|संपर्क|(?:मेरा|अपना|आपका|इस) नंबर|ফোন|মোবাইল|নম্বর|ဖုန်း|هاتف|جوال|موبايل"
+    r"|واتس",
 )
 OTHER: Final = Words(
     r"\border(?:s|ed)?\b|\binvoices?\b|\bbills?\b|\breceipts?\b|\btrack(?:ing)?\b"
