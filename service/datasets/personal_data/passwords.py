@@ -2,7 +2,7 @@
 
 A password with a digit counts wherever its word announces it. One of letters alone looks like any
 other word ("my password is incorrect"), so it must be quoted or end its line after a separator, or
-be a word that no language is known to have ("my password is mangoshake").
+be no word that says what a password is like ("my password is mangoshake").
 """
 
 from __future__ import annotations
@@ -15,8 +15,13 @@ from service.datasets.personal_data.kinds import TURN_END, Guards, guard_of
 
 _NATIVE: Final = "[\u0900-\u0dff\u0e00-\u0e7f\u1780-\u17ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]"
 """A letter of a script without capitals."""
-_WORDS: Final = (
-    r"(?:chang|updat|reset|set)[^\n.]{1,30}password to|passw(?:or)?d|passphrase"
+_LONG_WORDS: Final = (
+    r"(?:chang|updat|reset|set)[^\n.]{1,30}password to"
+    r"|\b(?:ssid|network|wlan|hotspot)\b[^\n]{1,40}\bkey(?=:)"
+    r"|(?:ไวไฟ|wi-?fi)[^\n]{0,20}?รหัส"
+)
+_SHORT_WORDS: Final = (
+    r"passw(?:or)?d|passphrase"
     r"|passcode|passwort|kennwort|wachtwoord|\bparola(?=:| è\b)|(?<![a-z])p/w(?![a-z])"
     r"|(?<![a-z])(?:db_pass|pwd)(?![a-z])"
     r"|(?<![a-z])pw(?= ?[:=は]| is\b| (?:wi-?fi \w+ )?\S{0,20}\d)"
@@ -27,16 +32,17 @@ _WORDS: Final = (
     r"|\buser(?:name)?[ :=]{1,3}\S{1,40}[ ,;/]{1,3}pass(?= )"
     r"|(?:code|pass|mdp|clave|key|mk) (?:(?:du|del|de la|của|ng) )?wi-?fi"
     r"|wi-?fi (?:code|key|pass)(?= ?:| is\b| (?:at|in)\b)"
-    r"|\b(?:ssid|network|wlan|hotspot)\b[^\n]{1,40}\bkey(?=:)|\bwlan-?(?:schlüssel|key)|clé wi-?fi"
+    r"|\bwlan-?(?:schlüssel|key)|clé wi-?fi"
     r"|\bwpa[23]?(?:-psk)? (?:key|passphrase)(?=:)|\bpsk(?=[=:])"
     r"|(?<!\w)mk(?= ?[:=]| (?:\w+ ){0,3}là\b| \S{0,20}\d)"
-    r"|(?<![ァ-ヶー])パス(?=[は:：が])|(?:ไวไฟ|wi-?fi)[^\n]{0,20}?รหัส|パスコード|パスワード|パスフレーズ|暗証番号|合言葉|密[码碼]"
+    r"|(?<![ァ-ヶー])パス(?=[は:：が])|パスコード|パスワード|パスフレーズ|暗証番号|合言葉|密[码碼]"
     r"|口令|비밀번호|패스워드|암호|비번"
     r"|รหัสผ่าน|รหัสลับ|พาสเวิร์ด|พาสเวิด|พาสเวิร์ส|รหัส(?= ?wi-?fi| ?ไวไฟ| ?:)(?: ?wi-?fi| ?ไวไฟ)?"
     r"|mật khẩu|(?:kata ?)?(?:\bsandi|laluan)|(?:ពាក្យ|លេខ)សម្ងាត់|पासवर्ड|पासकोड|கடவுச்சொல்"
     r"|பாஸ்வேர்ட்"
     r"|contraseña|mot de passe|\bsenha|\bclave(?= es\b|:| de\b| del\b)|пароль"
 )
+_WORDS: Final = f"{_LONG_WORDS}|{_SHORT_WORDS}"
 # What a password is of, and whose it is. Other words say something else about passwords.
 _IS: Final = "は|が|を|是|[为為]|은|는|이|가|[을를]|คือ|เป็น|ใช้|है|គឺ"
 _NOT_OF: Final = (
@@ -270,7 +276,7 @@ _GUARDS: Final = Guards(
     *(
         f"(?i:{words})"
         for words in (
-            guard_of(_WORDS) + "|<[a-z:.-]*pass|passphrase",
+            guard_of(_SHORT_WORDS) + r"|\bkey:|รหัส|<[a-z:.-]*pass|passphrase",
             guard_of(_CODE_WORDS.replace(_B, r"\b")) + f"|{_THEN_CODE}|{guard_of(_ASKED_FOR)}",
             _COMMANDS,
             "://",
