@@ -306,6 +306,7 @@ MAX_MISSED = {
     "second_set_secrets": 2,
     "third_set": 4,
     "fourth_set": 3,
+    "sixth_set": 11,
     "fifth_set": 14,
     "fifth_set_names": 6,
     "sixth_set_names": 11,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
-from service.datasets.personal_data.kinds import GuardedPattern, guard_of
+from service.datasets.personal_data.kinds import TURN_END, GuardedPattern, guard_of
 
 Clue = Literal["own", "phone", "other"]
 """The kind of number that the nearest word announces: the given kind, a phone, or another."""
@@ -64,11 +64,13 @@ PHONE: Final = Words(
     r"điện thoại|\bsđt\b|\bđt\b|\bgọi\b|liên hệ|di động|\bzalo\b|\bhotline\b|số máy",
     r"telepon|telpon|\btelp\b|\bhp\b|ponsel|hubungi|handphone|kontak|\bno\.? ?wa\b",
     r"telefon|telepono|tawag(?:an|in)?|numero ko|selpon|kontakin|i-text",
-    r"தொலைபேசி|போன்|மொபைல்|கைபேசி|அலைபேசி|தொடர்பு|\bm[óo]vil\b|joindre|joignable|erreichbar"
+    r"தொலைபேசி|போன்|மொபைல்|கைபேசி|அலைபேசி|தொடர்பு|\bm[óo]vil\b|\bfone\b|\bcp\b|joindre|joignable"
+    r"|erreichbar"
     r"|téléphone|portable|appelez|teléfono|celular|\bzap\b|ll[aá]m[ae]|telefone|ligue|telefono"
     r"|cellulare",
     r"ទូរ(?:ស័ព្ទ|សព្ទ)|ទំនាក់ទំនង|ទាក់ទង|ហៅ|តេឡេក្រាម|តេលេក្រាម|rufnummer|handy|anruf|rufen"
-    r"|फ़?ोन|मोबाइल|कॉल|संपर्क|(?:मेरा|अपना|आपका|इस) नंबर|ফোন|মোবাইল|নম্বর|ဖုန်း|هاتف|جوال|موبايل|واتس",
+    r"|फ़?ोन|मोबाइल|कॉल|संपर्क|(?:मेरा|अपना|आपका|इस) नंबर|ফোন|মোবাইল|নম্বর|ဖုန်း|هاتف|جوال|موبايل"
+    r"|واتس",
 )
 OTHER: Final = Words(
     r"\border(?:s|ed)?\b|\binvoices?\b|\bbills?\b|\breceipts?\b|\btrack(?:ing)?\b"
@@ -150,7 +152,8 @@ def is_labeled(text: str, start: int, own: Words) -> bool:
     """Return whether a word for the given kind is right before a number, such as `NIK: …`."""
     window = text[max(start - BEFORE, 0) : start]
     place = _last(own, window)
-    return place >= 0 and len(window) - place <= _NEAR and place >= _last(OTHER, window)
+    is_near = len(window) - place <= _NEAR or window.endswith(TURN_END)
+    return place >= 0 and is_near and place >= _last(OTHER, window)
 
 
 @lru_cache(maxsize=256)  # all rules for a number search the same words before it

@@ -35,6 +35,7 @@ TOPICS = (
             "second_set_secrets",
             "third_set",
             "fourth_set",
+            "sixth_set",
             "fifth_set",
             "fifth_set_names",
             "sixth_set_names",
