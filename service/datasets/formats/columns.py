@@ -346,7 +346,8 @@ def _rows_inside(value: Any, options: FormatOptions, depth: int = _MAX_DEPTH) ->
         title, body = (_first_text(value, names) for names in (_TITLES, _BODIES))
         if body and is_question(title):
             return [{"prompt": title, "completion": html_text(body)}]
-        if len(texts) == len(value) > 1 and all(map(is_question, value)):
+        are_asked = len(texts) == len(value) > 1 and all(map(is_question, value))
+        if are_asked and not all(map(is_question, texts)):  # as in a translation
             return [{"prompt": asked, "completion": text} for asked, text in value.items()]
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [row for one in inside if depth for row in _rows_inside(one, options, depth - 1)]

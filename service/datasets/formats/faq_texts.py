@@ -50,6 +50,7 @@ _SPEAKER: Final = re.compile(
 _HEADING: Final = re.compile(
     r"(#{1,6}|={1,6})[ \t]+([^\n]{0,400}?)[\s#=]{0,9}(?:\{#[\w-]{1,99}\})?"
 )
+_CHOICE: Final = re.compile(r"^\(?[Bb][.)] .*\n\(?[Cc][.)] ", re.MULTILINE)
 _FRONT_MATTER: Final = re.compile(r"\A---\n(?:[\w-]+:.{0,400}\n){1,50}---\n")
 _UNDERLINE: Final = re.compile(r"(?:={3,}|-{3,})\s*")
 _FENCE: Final = re.compile(r"\s*(?:```|~~~)")
@@ -79,6 +80,8 @@ def find_pairs(text: str) -> list[Row]:
     for find in (_labeled, _headed, _asked):
         pairs = [(_plain(one), _clean(other)) for one, other in find(lines)]
         pairs = [pair for pair in pairs if all(pair)]
+        if any(_CHOICE.search(answer) for _, answer in pairs):
+            return []  # an exam
         chars = sum(len(part) for pair in pairs for part in pair)
         total = sum(len(line.strip()) for line in lines if not _HEADING.fullmatch(line))
         if pairs and (find is _labeled or chars >= _LEAST_SHARE * total):
