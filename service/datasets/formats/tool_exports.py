@@ -214,12 +214,6 @@ _CALLS: Final = (
 )
 
 
-def _sample(value: Row) -> Iterator[Row]:
-    """Yield the conversation of an item of OpenAI's evals."""
-    asked, answers = (plain_turns(path_of(value, f"sample.{one}")) for one in ("input", "output"))
-    yield {"messages": [*asked, *answers[:1]]}
-
-
 def _bodies(value: Row) -> list[Row]:
     for paths in _CALLS:
         found = [parse_json_text(path_of(value, path)) for path in paths]
@@ -352,7 +346,6 @@ _EXPORTS: Final = (
     _langsmith,
     _logged,
     _span,
-    _if(lambda v: bool(objects(path_of(v, "sample.output"))), _sample),
     _if(apis.is_anthropic, apis.anthropic),
     _if(apis.is_responses, apis.responses),
     _if(apis.is_gemini, apis.gemini),
