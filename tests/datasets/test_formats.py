@@ -444,6 +444,10 @@ REFUSED: list[tuple[str, Data, FormatOptions, str]] = [
     ("size", gzip.compress(b"{}" * 99), FormatOptions(max_unpacked_bytes=9), "unpacks_too_large"),
     ("cut gzip", gzip.compress(jsonl(RECORDS))[:-20], FormatOptions(), "damaged_archive"),
     ("broken gzip", b"\x1f\x8bnonsense", FormatOptions(), "damaged_archive"),
+    ("YAML with aliases", b"a: &a\n- x\nb: *a\n", FormatOptions(), "document"),
+    ("nested YAML", b"a:" + b" [" * 99 + b"]" * 99 + b"\n", FormatOptions(), "nesting_too_deep"),
+    ("damaged XML", b"<?xml version='1.0'?><faq><q>Why?</q>", FormatOptions(), "document"),
+    ("damaged database", b"SQLite format 3\0" + bytes(2_000), FormatOptions(), "document"),
     ("broken zstd", b"\x28\xb5\x2f\xfdnonsense", FormatOptions(), "damaged_archive"),
     ("prose", b"Dear all,\nplease find attached", FormatOptions(), "unknown_format"),
     ("pdf", b"%PDF-1.7 1 0 obj", FormatOptions(), "damaged_document"),
@@ -496,6 +500,15 @@ def test_a_full_disk_is_not_taken_for_damage(tmp_path: Path) -> None:
         archive.writestr("rows.jsonl", jsonl(RECORDS))
     with pytest.raises(OSError, match="No space left"):
         extract(source, FULL, "zip", FormatOptions(), IssueLog(1))
+
+
+def test_entities_of_xml_are_not_expanded(tmp_path: Path) -> None:
+    entities = '<!ENTITY a SYSTEM "file:///etc/passwd"><!ENTITY b "&a;&a;">'
+    rows = "<faq><q>Why?</q><a>&a; &b;</a></faq>" * 2
+    path = tmp_path / "faq.xml"
+    path.write_text(f"<?xml version='1.0'?><!DOCTYPE x [{entities}]><faqs>{rows}</faqs>")
+    convert(path, tmp_path / "out")
+    assert (tmp_path / "out").read_text().count("&a; &b;") == 2
 
 
 def test_a_workbook_that_is_a_bomb_is_refused(tmp_path: Path) -> None:

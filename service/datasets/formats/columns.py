@@ -114,7 +114,8 @@ def _inner_rows(
         return _map_values(records, _convert_transcript)
     if forms_shape(list(value), options) and _is_row(value, options):
         return None
-    if (lifted := _lifted(value)) is not value and forms_shape(list(lifted), options):
+    lifted = _lifted(value)
+    if lifted is not value and forms_shape(list(lifted), options) and _is_row(lifted, options):
         return _map_values(records, _lifted)
     inside = [row for one in first for row in _rows_inside(one.value, options)]
     return _all_rows_inside(records, options) if len(inside) > 1 else None
@@ -159,7 +160,10 @@ def _unfold_json_column(records: Iterator[Record], options: FormatOptions) -> Un
         row = parse_json_text(cell)
         if isinstance(row, dict) and (forms_shape(list(row), options) or find_export(row)):
             return unfold(_map_values(whole, partial(_parse_cell, column)), options)
-    return Unfolded(whole, False)
+    found = None
+    if cells and not forms_shape(list(cells), options):
+        found = _inner_rows(first, whole, options)
+    return Unfolded(whole if found is None else found, found is not None)
 
 
 def _parse_cell(column: str, value: Any) -> Any:
@@ -303,11 +307,12 @@ def _rows_of_document(value: Row, options: FormatOptions) -> list[Any]:
 
 
 _MAX_DEPTH = 6
-_BODIES = ("body", "content", "description", "html")  # of articles
+_TITLES, _BODIES = ("title", "name"), ("body", "content", "text", "description")  # of articles
 
 
 def _first_text(value: Row, names: Iterable[str]) -> str:
-    return next((value[name] for name in names if isinstance(value.get(name), str)), "")
+    named = {name.casefold(): one for name, one in value.items() if isinstance(one, str)}
+    return next((named[name] for name in names if named.get(name)), "")
 
 
 def _all_rows_inside(records: Iterable[Record], options: FormatOptions) -> Iterator[Record]:
@@ -338,10 +343,11 @@ def _rows_inside(value: Any, options: FormatOptions, depth: int = _MAX_DEPTH) ->
         ):
             return [{"conversations": one} for one in talks]
         texts = [one for one in value.values() if isinstance(one, str)]
-        title, body = (_first_text(value, names) for names in (("title",), _BODIES))
+        title, body = (_first_text(value, names) for names in (_TITLES, _BODIES))
         if body and is_question(title):
             return [{"prompt": title, "completion": html_text(body)}]
-        if len(texts) == len(value) > 1 and all(map(is_question, value)):
+        are_asked = len(texts) == len(value) > 1 and all(map(is_question, value))
+        if are_asked and not all(map(is_question, texts)):  # as in a translation
             return [{"prompt": asked, "completion": text} for asked, text in value.items()]
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [row for one in inside if depth for row in _rows_inside(one, options, depth - 1)]

@@ -69,7 +69,7 @@ _PATTERNS: Final = (
     (re.compile(rb"RIFF"), "a video (AVI)"),
     (re.compile(rb"....ftyp(?:M4A|heic|mif1|avif)", re.DOTALL), "a sound recording or a picture"),
     (re.compile(rb"....ftyp", re.DOTALL), "a video (MP4)"),
-    (re.compile(rb'.{8}\{"', re.DOTALL), "the weights of a model (safetensors)"),
+    (re.compile(rb'.{5}\0{3}\{"', re.DOTALL), "the weights of a model (safetensors)"),
     (re.compile(rb"\x80[\x02-\x05][\x95\]}cX\x8c]"), "objects of Python (pickle)"),
     (re.compile(rb"\xff[\xfb\xf3\xf2]"), "a sound recording (MP3)"),
 )

@@ -44,12 +44,14 @@ _LABEL: Final = re.compile(
 )
 _SPEAKER: Final = re.compile(
     r"(?:#{1,6} +[^\w\n]*(?P<head>[\w -]{2,20}?)(?: said)?:?"
-    r"|(?:\*\*|__)(?P<name>[\w -]{2,20}?)(?: said)?(?::\s*(?:\*\*|__)|(?:\*\*|__)\s*:)"
+    r"|(?:\*\*|__)(?P<name>[\w -]{2,20}?)(?: said)?(?::?\s*(?:\*\*|__)\s*:?)"
     r"(?P<text>.*))\s*"
 )
 _HEADING: Final = re.compile(
     r"(#{1,6}|={1,6})[ \t]+([^\n]{0,400}?)[\s#=]{0,9}(?:\{#[\w-]{1,99}\})?"
 )
+_CHOICE: Final = re.compile(r"^\(?[Bb][.)] .*\n\(?[Cc][.)] ", re.MULTILINE)
+_FRONT_MATTER: Final = re.compile(r"\A---\n(?:[\w-]+:.{0,400}\n){1,50}---\n")
 _UNDERLINE: Final = re.compile(r"(?:={3,}|-{3,})\s*")
 _FENCE: Final = re.compile(r"\s*(?:```|~~~)")
 # Or a link to the top.
@@ -70,7 +72,7 @@ def find_pairs(text: str) -> list[Row]:
     lines = re.sub(
         r"<summary[^>]{0,99}>(.{0,999}?)</summary>|</?details[^>]{0,99}>",
         lambda found: f"\n###### {html_text(found[1])}\n" if found[1] else "",
-        text.replace("\r\n", "\n"),
+        _FRONT_MATTER.sub("", text.replace("\r\n", "\n")),
         flags=re.DOTALL,
     ).split("\n")
     if turns := _spoken(lines):
@@ -78,6 +80,8 @@ def find_pairs(text: str) -> list[Row]:
     for find in (_labeled, _headed, _asked):
         pairs = [(_plain(one), _clean(other)) for one, other in find(lines)]
         pairs = [pair for pair in pairs if all(pair)]
+        if any(_CHOICE.search(answer) for _, answer in pairs):
+            return []  # an exam
         chars = sum(len(part) for pair in pairs for part in pair)
         total = sum(len(line.strip()) for line in lines if not _HEADING.fullmatch(line))
         if pairs and (find is _labeled or chars >= _LEAST_SHARE * total):

@@ -63,6 +63,7 @@ def structured_values(path: Path) -> Iterator[tuple[str | None, Any]]:
             value = yaml_value(text)
             if isinstance(value, dict) or (value and isinstance(value[0], dict | list)):
                 yield YAML, value
+                return
         yield None, find_pairs(text)
 
 
@@ -120,12 +121,14 @@ class _Texts(yaml.CBaseLoader):
 
 
 def yaml_value(text: str) -> Any:
-    """Return the content of a YAML file, or None if it cannot be parsed or has aliases.
+    """Return the content of a YAML file, {} if it has aliases, or None if it cannot be parsed.
 
     Aliases can multiply a small file into a huge value.
     """
+    if _ALIAS.search(text):
+        return {}
     try:
-        documents = [] if _ALIAS.search(text) else list(yaml.load_all(text, _Texts))
+        documents = list(yaml.load_all(text, _Texts))
     except (yaml.YAMLError, RecursionError, ValueError):
         return None
     return documents[0] if len(documents) == 1 else documents
@@ -148,9 +151,11 @@ def page_value(page: str) -> Any:
         names = f"{one.get('itemprop', '')}\n{one.get('class', '')}".split("\n")
         if one.tag == "footer":
             one.clear(keep_tail=True)
-        elif one.tag in ("dt", "summary") or any(map(_ASKS.search, names)):
+        elif one.tag == "dt":
+            one.tag = "h5"
+        elif one.tag == "summary" or any(map(_ASKS.search, names)):
             one.tag = "h6"
-    text = html_text(_source(tree))
+    text = f"# {tree.findtext('.//title', '')}\n\n{html_text(_source(tree))}"
     tables = [_cells(one) for one in tree.iter("table") if one.find(".//table") is None]
     if rows := [row for table in tables for row in table_rows(table)]:
         return rows

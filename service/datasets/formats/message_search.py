@@ -276,7 +276,8 @@ def check_people(flats: list[Row]) -> None:
 
 
 def _by_words(path: str, values: list[str], _around: Around) -> Speaker | None:
-    if not _SPEAKER & set(words_of(path.rpartition(".")[2])) and not path.endswith(".t"):
+    is_type = path.endswith(".t")  # such as Tawk's `sender.t`
+    if not is_type and not _SPEAKER & set(words_of(path.rpartition(".")[2])):
         return None
     if field_name(path) in ("direction", "message_type") and _CODES.keys() & set(values):
         return Speaker(path, _CODES, is_sure=False)

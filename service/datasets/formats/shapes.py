@@ -41,7 +41,7 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     ),
     "completion": (
         "completion", "expected", "expected_output", "expectedoutput", "reference", "ground_truth",
-        "response_text", "answer", "output", "response", "assistant", "reply", "target", "a",
+        "target", "response_text", "answer", "output", "response", "assistant", "reply", "a",
         "output_text", "targets", "solution", "highlights", "summary", "resolution", "close_notes",
         "commentbody", "comment_body", "our answer", "agent reply", "agent response", "bot answer",
         "assistant response",
@@ -55,12 +55,16 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "instruction": ("instruction",),
     "input": ("input", "context"),
     "output": ("output", "response"),
-    "chosen": ("chosen", "preferred"),
-    "rejected": ("rejected", "non_preferred"),
+    "chosen": ("chosen", "preferred", "chosen_response", "chosen_answer", "good_answer"),
+    "rejected": (
+        "rejected", "non_preferred", "rejected_response", "rejected_answer", "bad_answer",
+    ),
     "conversations": (
         "conversations", "conversation", "dialog", "dialogue", "items", "contents",
     ),
-    "label": ("label", "kto_tag", "feedback", "thumbs", "rating", "vote"),
+    "label": (
+        "label", "kto_tag", "feedback", "thumbs", "thumbs_up", "rating", "vote", "liked", "helpful",
+    ),
     "class": ("label", "labels", "class", "category", "sentiment", "intent", "topic"),
     "context": CONTEXTS,
 }  # fmt: skip
@@ -577,7 +581,12 @@ _TEXT_NAMES = ("value", "text", "content", "raw", "output")
 def _messages_of_field(found: RowIssues, taken: Row, field: str, role: str) -> list[Row] | None:
     """Return a field that has messages, or a text as one message of `role`."""
     value = parse_json_text(taken.get(field))
-    if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
+    are_objects = (
+        isinstance(value, list) and bool(value) and all(isinstance(o, dict) for o in value)
+    )
+    if are_objects and all(role_of(one) is None for one in value):
+        value = value[0]  # answers that are all right
+    elif are_objects:
         return [as_message(turn, {}) for turn in value]
     if are_turns([value]):
         return [as_message(value, {})]

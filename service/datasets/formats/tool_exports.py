@@ -210,13 +210,8 @@ _CALLS: Final = (
     ("inputs", "outputs"),  # LangSmith
     ("inputs", "output"),  # Weave
     ("input", "output"),
+    ("meta.input", "meta.output"),  # Datadog
 )
-
-
-def _sample(value: Row) -> Iterator[Row]:
-    """Yield the conversation of an item of OpenAI's evals."""
-    asked, answers = (plain_turns(path_of(value, f"sample.{one}")) for one in ("input", "output"))
-    yield {"messages": [*asked, *answers[:1]]}
 
 
 def _bodies(value: Row) -> list[Row]:
@@ -261,15 +256,20 @@ _ANSWER: Final = ("role", "content", "tool_calls", "refusal")
 def _logged(value: Row) -> Iterable[Row] | None:
     """Return the row of a request with its response, in a log or in the result of a batch."""
     call: Row = {}
-    for body in _bodies(value):
+    bodies = _bodies(value)
+    for body in bodies:
         call |= body
     if not call:
         return None
+    asked, said = (objects(body.get("messages")) for body in (bodies[0], bodies[-1]))
+    if len(bodies) > 1 and asked and said:
+        return [{"messages": said if said[: len(asked)] == asked else [*asked, *said]}]
     choices, answer = objects(call.get("choices")), at_path(call, "output", "message")
+    answer = answer or (call.get("message") if at_path(call, "message", "role") else None)
     if choices or answer:
         answer = answer or at_path(choices[0], "message")
-        said = {key: at_path(answer, key) for key in _ANSWER if at_path(answer, key)}
-        messages = [*objects(call.get("messages")), said]
+        last = {key: at_path(answer, key) for key in _ANSWER if at_path(answer, key)}
+        messages = [*objects(call.get("messages")), last]
         kept = {key: call[key] for key in ("system", "tools") if call.get(key)}
         return [{"messages": messages, **kept}]
     if isinstance(call.get("content"), list):
@@ -346,7 +346,6 @@ _EXPORTS: Final = (
     _langsmith,
     _logged,
     _span,
-    _if(lambda v: bool(objects(path_of(v, "sample.output"))), _sample),
     _if(apis.is_anthropic, apis.anthropic),
     _if(apis.is_responses, apis.responses),
     _if(apis.is_gemini, apis.gemini),

@@ -117,6 +117,12 @@ def _workbooks() -> Iterator[tuple[str, bytes]]:
         ),
     )
     yield "second sheet, first empty", workbook({"Sheet1": [], "Data": rows})
+    both = [
+        ("ID", *HEADER),
+        ("番号", "質問", "回答"),
+        *((at, *pair) for at, pair in enumerate(SHOP)),
+    ]
+    yield "header in two languages", workbook({"Data": both})
     yield "second sheet, first a note", workbook({"Read me": [("Please review.",)], "Data": rows})
     yield "offset", workbook({"S": [(), (), *((None, None, *row) for row in rows)]})
     yield (
@@ -276,6 +282,12 @@ def _refused() -> Iterator[Case]:
             archive({"train.csv": PLAIN.encode(), "test.csv": PLAIN.encode()}),
             "several_files",
             "validation",
+        ),
+        (
+            "two sheets",
+            workbook({"A": [HEADER, *SHOP], "B": [HEADER, *SHOP]}),
+            "several_sheets",
+            "sheet",
         ),
         ("ZIP with a password", _locked(), "damaged_archive", "password"),
         (
