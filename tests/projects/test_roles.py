@@ -55,11 +55,6 @@ async def test_the_key_of_a_chatbot_can_chat_and_nothing_else(api: Api):
     }
 
 
-async def test_a_reader_cannot_chat(api: Api):
-    async with await api.client("acme", Role.READER) as reader:
-        assert await chats_with(reader, BASE_MODEL) == (403, "insufficient_permissions")
-
-
 async def test_only_named_models_exist_for_a_limited_key(api: Api):
     path = await keys_path(api)
     async with await api.client("acme", Role.PROJECT_ADMIN) as admin:
