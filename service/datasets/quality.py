@@ -85,7 +85,7 @@ _TECHNICAL = re.compile(r"\w\(|[a-z]\w*_\w|`|>>>|\b[a-z]+[A-Z]\w*|\bRFC ?\d")
 # Each placeholder contains one of these, or "lorem ipsum" in any case.
 _PLACEHOLDER_MARKS = ("[", "［", "【", "<", "{{", "XXX", "TODO", "TBD", "FIXME", *"〇○◯", "____")
 _ASKS_FOR_TEMPLATE = re.compile(
-    r"templat|placeholder|variable|\bjinja|mustache|handlebars|lorem ipsum|\bTODO\b|\bFIXME\b"
+    r"\btempla|placeholder|variable|\bjinja|mustache|handlebars|lorem ipsum|\bTODO\b|\bFIXME\b"
     r"|vorlage|platzhalter|modèle d|plantilla|modelo de (?:e-?mail|carta|texto)|\bmẫu\b"
     r"|テンプレート|雛形|プレースホルダ|템플릿|양식|模板|占位符|範本|เทมเพลต|แม่แบบ",
     re.IGNORECASE,
@@ -131,7 +131,7 @@ def is_cut_off(answer: str, language: str) -> bool:
 
 # An answer that repeats a command and says that it is done.
 _DONE = re.compile(
-    r" ?(?:(?:is |was |has been )?(?:done|completed?|cancell?ed|confirmed)|selesai|berhasil"
+    r" ?(?:(?:is |was |has been )?(?:done|completed?|cancel+ed|confirmed)|selesai|berhasil"
     r"|แล้ว|เรียบร้อย(?:แล้ว)?|สำเร็จ(?:แล้ว)?|完了(?:しました)?|しました|완료(?:했습니다|되었습니다)?"
     r"|完成|已完成|xong|thành công|हो गया(?: है)?|erledigt|terminé|hecho|tapos na)"
 )
