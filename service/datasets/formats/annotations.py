@@ -240,7 +240,7 @@ def argilla_flat(value: Row) -> Iterator[Row]:
 # Answers that were compared or rated
 
 # Chatbot Arena, its competition on Kaggle, PKU-SafeRLHF, SHP, HelpSteer, WebGPT and StackExchange
-# name two answers alike but for their ends.
+# give two answers names that differ only at the end.
 _SIDE: Final = re.compile(
     r"(.*(?:conversation|response|answer|completion|output|summary|reply|ref)[_ ]?)([ab012jk])",
     re.IGNORECASE,
