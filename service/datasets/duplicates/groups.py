@@ -269,7 +269,7 @@ _ASKS_VALUE = re.compile(
     "|誰|だれ|どこ|いつ|どの|どれ|いくら|いくつ|くらい|料金|値段|送料|何[時日年人個円回歳月曜]|谁|誰|哪|几|幾|多少|多久|什么时候|什麼時候|价格|價格|运费|運費"
     "|누구|어디|언제|얼마|몇|가격|요금|ใคร|ที่ไหน|เมื่อไ|เท่าไ|กี่|ราคา|कौन|कहाँ|कब|कितन|នរណា|ណា|ប៉ុន្មាន"
 )
-# An answer with so many more units that has the quantities of the other one says the same.
+# An answer that is this many units longer, and has the quantities of the other one, says the same.
 _MORE_UNITS = 6
 _MAX_VALUE_WORDS, _MAX_UNITS, _MAX_UNITS_OF_NAME = 3, 6, 2
 # Small talk with the assistant, which may say many things about itself.
