@@ -184,6 +184,7 @@ _LABELED: Final = (
         r"|adresse|anschrift|dirección|endereço|tirahan|lieferadresse)"
         r"(?: \([^()\d]{1,20}\))?[\"']?[:：=]",
         r"(?=[^\n;|]{0,80}(?<![A-Za-z])\d)(?=[!-~]+ [^ ]|[^\n]{0,3}[^\x00-\x7f])(?!\S*@|\S*:|/"
+        r"|[a-z\d-]+(?:\.[a-z\d-]+)+[\"',;\s]"
         r"|0x|\d{1,3}\.\d)[^\s;|\"<>{}=@?!][^\n;|\"<>{}=@?!]{7,110}?"
         r"(?=\s*(?:$|[\n;|\"।।]|(?:[.,]? |[,，])(?:phone|tel|mob|email|contact"
         r"|dob|电话|電話|手机|โทร"

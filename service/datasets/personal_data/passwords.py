@@ -233,7 +233,9 @@ _COMMAND: Final = re.compile(
     r"[\"']([^\"'\n]{6,64})[\"']",
     re.IGNORECASE,
 )
-_URL_PASSWORD: Final = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,64}:([^\s/@]{3,128})@")
+_URL_PASSWORD: Final = re.compile(
+    r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,64}:(?!\d{2,5};)([^\s/@]{3,128})@"
+)
 # A question for a password or a code, and an answer that is little more than the value.
 _ASKED: Final = (
     r"(?:\?|？|\b(?:what|which|tell|give|send|share|read|provide|confirm|enter|need|have)\b|berapa"

@@ -86,6 +86,8 @@ _AFTER: Final = re.compile(
 _BEFORE_CHARS: Final = 40
 _MOST_WORDS: Final = 4
 _THE: Final = ("the ", "The ")
+_SAINTS: Final = frozenset(["San", "Santa", "São", "Saint"])
+"""First words of names of places, such as San Luis Potosí."""
 
 
 # Words of texts about people of public life, and of questions about them.
@@ -142,6 +144,8 @@ def find_latin_names(text: str) -> Iterator[tuple[int, int]]:
     for run in _RUN.finditer(text):
         start, end = run.span()
         words = _BETWEEN.sub("", run.group()).split(" ")
+        if words[0] in _SAINTS and words[1] in given:
+            continue
         while (
             len(words) > 1
             and words[0] not in given
