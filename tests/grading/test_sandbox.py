@@ -57,7 +57,14 @@ def judge(outcomes: dict[str, str], sources: dict[str, tuple[str, str]]) -> None
 
 def children() -> list[psutil.Process]:
     """Return the running children of sandboxes of this process."""
-    return [c for c in psutil.Process().children() if "sandbox.child" in " ".join(c.cmdline())]
+    return [child for child in psutil.Process().children() if _is_of_a_sandbox(child)]
+
+
+def _is_of_a_sandbox(process: psutil.Process) -> bool:
+    try:
+        return "sandbox.child" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # it has ended meanwhile
+        return False
 
 
 async def failure(sandbox: Sandbox, source: str) -> ItemFailed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -252,6 +253,7 @@ async def _child(task_id: str) -> psutil.Process:
     async with asyncio.timeout(60):
         while True:
             for child in psutil.Process(os.getpid()).children(recursive=True):
-                if any(task_id in part for part in child.cmdline()):
-                    return child
+                with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                    if any(task_id in part for part in child.cmdline()):
+                        return child
             await asyncio.sleep(0.02)
