@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
+import hypothesis
 import pytest
 import uvicorn
 from pydantic import SecretStr
@@ -41,6 +42,11 @@ from service.web.wire.protocol import HttpProtocol
 from tests import parallel
 from tests.adapters import safetensors
 from tests.cached import cache
+
+# No test may depend on how fast the machine is.
+hypothesis.settings.register_profile("untimed", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("untimed")
+
 
 if TYPE_CHECKING:
     from service.worker.main import WorkerProcess
