@@ -63,7 +63,7 @@ def children() -> list[psutil.Process]:
 def _is_of_a_sandbox(process: psutil.Process) -> bool:
     try:
         return "sandbox.child" in " ".join(process.cmdline())
-    except psutil.NoSuchProcess:  # it has ended meanwhile
+    except psutil.NoSuchProcess:  # it has ended since
         return False
 
 

@@ -253,7 +253,7 @@ async def _child(task_id: str) -> psutil.Process:
     async with asyncio.timeout(60):
         while True:
             for child in psutil.Process(os.getpid()).children(recursive=True):
-                with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                with contextlib.suppress(psutil.NoSuchProcess):  # it has ended since
                     if any(task_id in part for part in child.cmdline()):
                         return child
             await asyncio.sleep(0.02)
