@@ -26,7 +26,8 @@ _CUT = re.compile(r"(?:[,，、；(（「『\[{]|\s(?:[=+&|-]?=|&&|\|\||[-=]>))$
 # Words that need another one, by the language of the answer. In the other languages, they are words
 # that can end a sentence, such as "an" in German.
 _CUT_WORDS = {
-    "en": "and or the a an of with because which is are your our into from than its my every",
+    "en": "and or the a an of with because which is are your our into from than its my every"
+    r" (?:sure|so)\x20that",
     "id": "dan atau yang untuk dengan karena dari di ke pada bahwa agar",
     "vi": "và hoặc của cho với vì để các những nếu",
     "de": "und oder der ein eine einen einem einer von für weil dass wenn den des ihre ihren",
@@ -43,9 +44,6 @@ _CUT_BY_LANGUAGE = {
     code: re.compile(rf"(?:^|\s)(?:{'|'.join(words.split())})$", re.IGNORECASE)
     for code, words in _CUT_WORDS.items()
 } | {
-    "en": re.compile(
-        rf"(?:^|\s)(?:{'|'.join(_CUT_WORDS['en'].split())}|(?:sure|so) that)$", re.IGNORECASE
-    ),
     "ja": re.compile("(?:また|そして|および|または|ですが|ので)$|(?<=.{12}[^ちばで])[をはがに]$"),
     "ko": re.compile(
         rf"(?:^|\s)(?:{'|'.join(_CUT_WORDS['ko'].split())})$|[가-힣](?:(?<![마가노])을|를|하여|으며)$"
@@ -70,8 +68,10 @@ _WORDS = (
     r"|tên|ngày|địa chỉ|số điện thoại"
 )
 # Three X in place of a word. Before a sentence, they are a programmer's remark.
-_MARKERS = r"(?<=\w )X{3,}\b|(?<=\w, )X{3,}\b|\bX{3,}\b(?!\s+\w)"
-_MARKERS += r"|(?<!# )(?<!// )\b(?:TODO|TBD|FIXME)\b"
+_MARKERS = (
+    r"(?<=\w )X{3,}\b|(?<=\w, )X{3,}\b|\bX{3,}\b(?!\s+\w)"
+    r"|(?<!# )(?<!// )\b(?:TODO|TBD|FIXME)\b"
+)
 _PLACEHOLDER = re.compile(
     rf"(?<![A-Za-z0-9_)\]])[\[［](?i:{_WORDS})(?![a-z])(?:[^\[\]\n\d_]{{0,30}})[\]］]"
     r"|<(?i:your|insert|enter) [a-z ]{2,30}>"

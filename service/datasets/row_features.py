@@ -434,10 +434,12 @@ def _describe_languages(
     Returns the language of each row, followed by that of its questions if it differs.
     """
     found: list[tuple[str, ...]] = []
-    for row, turns, (question, answer) in zip(described, rows, detected, strict=True):
+    for row, conversation, (question, answer) in zip(described, rows, detected, strict=True):
         chars = (row["question_chars"], row["answer_chars"])
         row["other_language"] = _languages_differ(question, answer, chars) and not any(
-            _ASKS_FOR_LANGUAGE.search(turn.text) for turn in turns.turns if turn.role != "assistant"
+            _ASKS_FOR_LANGUAGE.search(turn.text)
+            for turn in conversation.turns
+            if turn.role != "assistant"
         )
         best = answer if answer.code != UNKNOWN else question
         row["script"] = SCRIPTS.index(best.script)

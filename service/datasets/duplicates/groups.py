@@ -249,7 +249,7 @@ _FREE = re.compile(
     r"\b(?:free|gratis|miễn phí|kostenlos)\b|無料|免费|免費|包邮|包郵|무료|ฟรี|निःशुल्क|मुफ़्त|ឥតគិតថ្លៃ"
 )
 _SIGNED = re.compile(r"[\u2212+]?\d+")
-_MONTHS_IN_YEAR, _DAYS_IN_WEEK, _MINUTES_IN_HOUR = 12, 7, 60
+_SMALL_UNITS = {"years": 12, "weeks": 7, "hours": 60}  # in months, days and minutes
 _TIME = re.compile(
     r"(?P<number>\d+) ?(?:"
     r"(?P<years>years?|tahun|năm|jahre?n?|ans?|años?|anos?|taon|साल|वर्ष|年|년|ปี)"
@@ -347,10 +347,7 @@ def _quantities(text: Wording) -> Counter[str]:
 
 def _in_small_units(found: re.Match[str]) -> str:
     """Return a time in months, days or minutes."""
-    factor = (
-        _MONTHS_IN_YEAR if found["years"] else _DAYS_IN_WEEK if found["weeks"] else _MINUTES_IN_HOUR
-    )
-    return str(int(found["number"]) * factor)
+    return str(int(found["number"]) * _SMALL_UNITS[found.lastgroup or ""])
 
 
 def _value(text: Wording, question: Wording) -> list[str]:

@@ -387,27 +387,24 @@ def wordings(normals: Sequence[str]) -> list[str]:
 def _korean_stems(text: str) -> str:
     """Return a Korean text without endings of politeness: 걸립니다 and 걸려요 become 걸리."""
     words = HANGUL_ENDINGS.sub("", text)
-    words = _FORMAL.sub(lambda found: _syllable(found[1], final=False), words)
-    return _CONTRACTED.sub(lambda found: _syllable(found[0], final=True), words)
+    words = _FORMAL.sub(_without_formal_ending, words)
+    return _CONTRACTED.sub(lambda found: _CONTRACTIONS[found[0]], words)
 
 
 # The final consonant ㅂ of 니다 is part of the syllable before. 요 contracts the vowel before it.
 _FORMAL = re.compile("([가-힣])니[다까](?= |$)")
-_CONTRACTED = re.compile("[려켜겨쳐져펴여해돼와봐워줘둬](?= |$)")
-_HANGUL_FIRST, _VOWELS, _FINALS, _FINAL_B = 0xAC00, 21, 28, 17
-# ㅕ, ㅐ, ㅙ, ㅘ, ㅝ: numbers of vowels, and those that they are contracted from
-_UNCONTRACTED = {6: 20, 1: 0, 10: 11, 9: 8, 14: 13}
+_HANGUL_FIRST, _FINALS, _FINAL_B = 0xAC00, 28, 17
+_CONTRACTIONS = dict(
+    zip("려켜겨쳐져펴여해돼와봐워줘둬", "리키기치지피이하되오보우주두", strict=True)
+)
+_CONTRACTED = re.compile(f"[{''.join(_CONTRACTIONS)}](?= |$)")
 
 
-def _syllable(syllable: str, *, final: bool) -> str:
-    """Return a syllable without the final ㅂ, or with the vowel that was contracted."""
-    initial, rest = divmod(ord(syllable) - _HANGUL_FIRST, _VOWELS * _FINALS)
-    vowel, end = divmod(rest, _FINALS)
-    if final:
-        vowel = _UNCONTRACTED.get(vowel, vowel)
-    elif end == _FINAL_B:
-        end = 0
-    return chr(_HANGUL_FIRST + (initial * _VOWELS + vowel) * _FINALS + end)
+def _without_formal_ending(found: re.Match[str]) -> str:
+    """Return the syllable before 니다, without the final ㅂ."""
+    point = ord(found[1])
+    has_b = (point - _HANGUL_FIRST) % _FINALS == _FINAL_B
+    return chr(point - _FINAL_B) if has_b else found[1]
 
 
 _OF_SCRIPTS: tuple[tuple[Callable[[int], int | bool], Replacements], ...] = (

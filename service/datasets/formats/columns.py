@@ -324,8 +324,13 @@ def _all_rows_inside(records: Iterable[Record], options: FormatOptions) -> Itera
 
 
 def _says_something(value: Any) -> bool:
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return isinstance(value, str) or any(map(_says_something, inside))
+    return isinstance(value, str) or any(map(_says_something, _parts_of(value)))
+
+
+def _parts_of(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _rows_inside(value: Any, options: FormatOptions, depth: int = _MAX_DEPTH) -> list[Row]:
@@ -349,8 +354,9 @@ def _rows_inside(value: Any, options: FormatOptions, depth: int = _MAX_DEPTH) ->
         are_asked = len(texts) == len(value) > 1 and all(map(is_question, value))
         if are_asked and not all(map(is_question, texts)):  # as in a translation
             return [{"prompt": asked, "completion": text} for asked, text in value.items()]
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [row for one in inside if depth for row in _rows_inside(one, options, depth - 1)]
+    return [
+        row for one in _parts_of(value) if depth for row in _rows_inside(one, options, depth - 1)
+    ]
 
 
 def _is_column(value: Any) -> bool:

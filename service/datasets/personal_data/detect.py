@@ -32,7 +32,6 @@ from service.datasets.personal_data.model_findings import key_of
 from service.datasets.personal_data.names.by_list import (
     contains_listed_name,
     find_listed_names,
-    is_public,
     listed_name_signs,
 )
 from service.datasets.personal_data.names.by_pattern import (
@@ -46,6 +45,7 @@ from service.datasets.personal_data.names.japanese import (
     may_hold_names,
 )
 from service.datasets.personal_data.names.latin import find_latin_names
+from service.datasets.personal_data.names.word_lists import is_public
 from service.datasets.personal_data.national_ids import NATIONAL_IDS, NationalId, find_passports
 from service.datasets.personal_data.phones import (
     CARD,

@@ -162,6 +162,7 @@ _INVENTED: Final = re.compile(
     r"|[A-Z]?[a-z]+(?:[A-Z][a-z]+){1,8}|[A-Z][a-z]{9,64}"
 )
 _BRAND: Final = re.compile("[A-Z][a-z]+|[a-z][A-Z][a-z]+")
+_THEN_NATIVE: Final = re.compile(f" ?{_NATIVE}")
 _WORD_CHAR: Final = re.compile("[A-Za-z0-9]")
 _ACCENTED: Final = re.compile("[À-ɏḀ-ỿ]")
 # Codes that are sent or known by heart. "PIN code" is also what India calls a postal code.
@@ -237,12 +238,13 @@ _URL_PASSWORD: Final = re.compile(
     r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,64}:(?!\d{2,5};)([^\s/@]{3,128})@"
 )
 # A question for a password or a code, and an answer that is little more than the value.
-_ASKED: Final = (
-    r"(?:\?|？|\b(?:what|which|tell|give|send|share|read|provide|confirm|enter|need|have)\b|berapa"
+_ASKED: Final = re.compile(
+    r"\?|？|\b(?:what|which|tell|give|send|share|read|provide|confirm|enter|need|have)\b|berapa"
     r"|\bapa\b|minta|kirim|sebut|tolong|อะไร|ขอ|แจ้ง|บอก|何|教え|お知らせ|入力|\bgì\b|đọc|\bcho\b"
     r"|cung cấp|nhập|\bano\b|क्या|बता|알려|뭐|몇|말씀|什么|什麼|多少|提供|告[诉訴]|输入|輸入|伝え"
     r"|ください|下さい|お願い|부탁|주세요|주시|불러|ด้วย|หน่อย"
-    r"|\bxin\b|bao nhiêu|\b(?:mohon|dong|bataiye|batao)\b|दीजिए|दें|दे दो|சொல்லுங்கள்|என்ன)"
+    r"|\bxin\b|bao nhiêu|\b(?:mohon|dong|bataiye|batao)\b|दीजिए|दें|दे दो|சொல்லுங்கள்|என்ன",
+    re.IGNORECASE,
 )
 _NOT_ASKED: Final = re.compile(
     r"\b(?:why|how|when|where|who|kenapa|bagaimana|gimana|tại sao|bakit|paano|warum|wie kann)\b"
@@ -352,7 +354,7 @@ def _value(
         or (is_own and _ORDINARY.fullmatch(value) is None)
         or _WORDS_WITH_HYPHENS.fullmatch(value)
     ) and _ENDS.match(text, end)
-    if _BRAND.fullmatch(value) and re.match(f" ?{_NATIVE}", text[end:]):
+    if _BRAND.fullmatch(value) and _THEN_NATIVE.match(text, end):
         return None
     may_be_letters |= word[0].endswith(" pass") or not (
         word[0].isascii() or word[0].startswith("รหัส")
@@ -372,7 +374,7 @@ def _value(
 def _answers(text: str) -> Iterator[tuple[int, int]]:
     """Yield a password or a code in an answer to the message before it."""
     asked, _, answer = text.partition(TURN_END)
-    if not re.search(_ASKED, asked, re.IGNORECASE) or _NOT_ASKED.search(asked):
+    if not _ASKED.search(asked) or _NOT_ASKED.search(asked):
         return
     at = len(text) - len(answer)
     if _ASKED_CODE.search(asked) and (code := _ANSWERED_CODE.match(text, at)):

@@ -153,7 +153,7 @@ def measure(path: Path, tokenizer: Path, *, rows: int, processes: int = 1) -> Me
 
 
 _ENOUGH_ROWS = 20  # with fewer rows, nothing counts as typical
-_ENOUGH_FOR_PAIRS = 4
+_ENOUGH_FOR_PAIRS = 4  # with fewer rows, one answer in another language is not rare
 _MAIN_SHARE, _RARE_SHARE = 0.9, 0.02
 _PAIR_RARE_SHARE = 0.2
 _FENCE = 3.0  # interquartile ranges of the logarithm: one row in a million, if normal

@@ -12,7 +12,7 @@ from typing import Final
 
 from service.datasets.personal_data.kinds import GuardedPattern
 from service.datasets.personal_data.names import latin
-from service.datasets.personal_data.names.word_lists import listed, phrases
+from service.datasets.personal_data.names.word_lists import is_public, listed
 
 _RUN: Final = re.compile(
     rf"{latin.UPPER}(?<![\w@/.&'’#-].){latin.REST}(?:[ -]{latin.WORD}){{0,3}}"
@@ -132,7 +132,7 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
         while words and not _may_be_name(words):
             start += len(words[0]) + 1
             words = words[1:]
-        if not words or run.group() in phrases("public", "names"):
+        if not words or is_public(run.group()):
             continue
         before = text[max(start - _BEFORE_CHARS, 0) : start]
         certain = len(words) > 1 or is_given(words[0])

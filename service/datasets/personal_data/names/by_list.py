@@ -22,7 +22,6 @@ from service.datasets.personal_data.names import (
     thai,
     vietnamese,
 )
-from service.datasets.personal_data.names.word_lists import phrases
 
 
 class _Language(NamedTuple):
@@ -69,11 +68,6 @@ _OFFICE: Final = re.compile(
 )
 """Offices of people of public life, before their names."""
 _OFFICE_CHARS: Final = 20
-
-
-def is_public(name: str) -> bool:
-    """Return whether a name is that of a person of history or public life, or of a brand."""
-    return name in phrases("public", "names")
 
 
 def find_listed_names(text: str, languages: Iterable[str]) -> Iterator[tuple[int, int]]:

@@ -22,6 +22,11 @@ def phrases(language: str, which: str) -> frozenset[str]:
     return frozenset(filter(None, _read(language)[which].replace("\n", "|").split("|")))
 
 
+def is_public(name: str) -> bool:
+    """Return whether a name is that of a person of history or public life, or of a brand."""
+    return name in phrases("public", "names")
+
+
 @cache
 def _read(language: str) -> dict[str, str]:
     return tomllib.loads(_FOLDER.joinpath(f"{language}.toml").read_text("utf-8"))
